@@ -1,0 +1,259 @@
+"""The vocabulary: what a request, a reply, a belief, a decision and an outcome are.
+
+All money in US dollars, all times in seconds, quality in [0, 1]. Everything here is immutable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cascade_core.errors import InvalidBelief
+from cascade_core.pricing import Price
+
+T = TypeVar("T")
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call, as the provider counts them.
+
+    ``input_tokens`` includes the cached ones. ``estimated`` marks our own count, made where the
+    provider gave none.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    estimated: bool = False
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cached_input_tokens + other.cached_input_tokens,
+            self.estimated or other.estimated,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """Anything that can answer: its unique name and, if known, its price."""
+
+    name: str
+    price: Price | None = None
+
+    def cost_usd(self, usage: Usage) -> float | None:
+        """Return the dollars that ``usage`` costs here; None if the price is unknown."""
+        if self.price is None:
+            return None
+        return self.price.cost_usd(
+            usage.input_tokens, usage.output_tokens, usage.cached_input_tokens
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an ex-ante estimator may look at.
+
+    ``text`` is a bounded view of the conversation, the last user turn by default, so that a
+    decision never scans a long history. ``row`` is the row of an outcome table in a replay.
+    """
+
+    text: str = ""
+    row: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply(Generic[T]):
+    """An answer of one arm.
+
+    Attributes:
+        value: The framework's own reply object; opaque to the core.
+        text: The visible text, "" for a pure tool call.
+        usage: Tokens of the call.
+        finish_reason: As the provider says it, for example "stop", "length", "content_filter".
+        token_logprobs: Natural log-probabilities of the output tokens; None if not requested.
+        has_tool_calls: True if the model asks for tools.
+        refusal: The provider's own refusal text or reason, if it marked one.
+        cost_usd: Dollars, where the reply itself states them (a log, a nested cascade).
+        latency_seconds: Set by a replay; the drivers measure it otherwise.
+    """
+
+    value: T
+    text: str
+    usage: Usage
+    finish_reason: str | None = None
+    token_logprobs: tuple[float, ...] | None = None
+    has_tool_calls: bool = False
+    refusal: str | None = None
+    cost_usd: float | None = None
+    latency_seconds: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Belief:
+    """What is thought of every arm's quality on this request before it answers, and of its cost.
+
+    Attributes:
+        mean: Expected quality, shape (n_arms,), in [0, 1].
+        covariance: Covariance of the qualities, shape (n_arms, n_arms), positive semi-definite.
+        cost: Expected dollars of a call, shape (n_arms,), >= 0; NaN where the price is unknown.
+    """
+
+    mean: FloatArray
+    covariance: FloatArray
+    cost: FloatArray
+
+    def __post_init__(self) -> None:
+        n = self.mean.shape[0] if self.mean.ndim == 1 else 0
+        if n == 0 or self.covariance.shape != (n, n) or self.cost.shape != (n,):
+            raise InvalidBelief(
+                "Belief needs mean (n,), covariance (n, n) and cost (n,) with n >= 1, got shapes "
+                f"{self.mean.shape}, {self.covariance.shape}, {self.cost.shape}."
+            )
+        if not (np.isfinite(self.mean).all() and (np.abs(self.mean - 0.5) <= 0.5).all()):
+            raise InvalidBelief(f"Belief needs mean quality in [0, 1], got {self.mean.tolist()}.")
+        if not np.isfinite(self.covariance).all() or (np.diag(self.covariance) < 0).any():
+            raise InvalidBelief(
+                "Belief needs a finite covariance with variances >= 0, got "
+                f"{self.covariance.tolist()}."
+            )
+        if (self.cost < 0).any() or np.isinf(self.cost).any():
+            raise InvalidBelief(
+                "Belief needs cost >= 0 in US dollars (NaN where unknown), got "
+                f"{self.cost.tolist()}."
+            )
+
+    @classmethod
+    def independent(cls, mean: FloatArray, sd: FloatArray, cost: FloatArray) -> Belief:
+        """Return a belief with independent qualities; all three of shape (n_arms,)."""
+        mean, sd, cost = (np.asarray(a, dtype=np.float64) for a in (mean, sd, cost))
+        if not (np.isfinite(sd).all() and (sd >= 0).all()):
+            raise InvalidBelief(f"Belief needs sd >= 0, got {sd.tolist()}.")
+        return cls(mean, np.diag(sd**2), cost)
+
+    @property
+    def sd(self) -> FloatArray:
+        """Standard deviation of every arm's quality, shape (n_arms,)."""
+        return np.sqrt(np.diag(self.covariance))
+
+    def observe(self, arm: int, quality: float) -> Belief:
+        r"""Return the belief about ALL arms once ``arm``'s expected quality is known.
+
+        Gaussian conditioning: $\mu \mathrel{+}= \Sigma_{\cdot i}/\Sigma_{ii}\,(v-\mu_i)$ and
+        $\Sigma \mathrel{-}= \Sigma_{\cdot i}\Sigma_{i\cdot}/\Sigma_{ii}$, clipped to [0, 1].
+        """
+        variance = self.covariance[arm, arm]
+        mean = self.mean.copy()
+        covariance = self.covariance.copy()
+        if variance > 0:
+            gain = covariance[:, arm] / variance
+            mean = np.clip(mean + gain * (quality - mean[arm]), 0.0, 1.0)
+            covariance -= np.outer(gain, covariance[arm])
+            # Rounding may leave -1e-18 on the diagonal, which a square root would not forgive.
+            np.fill_diagonal(covariance, np.maximum(np.diag(covariance), 0.0))
+        mean[arm] = quality
+        covariance[arm, :] = covariance[:, arm] = 0.0
+        return Belief(mean, covariance, self.cost)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What was read from one reply.
+
+    ``quality`` is the estimated probability that the reply is good, 0 if ``rejected_by`` names a
+    hard reason (cut off, refused, empty, a validator said no).
+    """
+
+    arm: int
+    quality: float
+    usage: Usage
+    cost_usd: float | None
+    latency_seconds: float
+    signals: Mapping[str, float] = field(default_factory=dict[str, float])
+    rejected_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A call that raised. ``usage`` counts what was received before it broke."""
+
+    arm: int
+    error: Exception
+    latency_seconds: float
+    usage: Usage | None = None
+    cost_usd: float | None = 0.0
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The beliefs and attempts so far, in the order of the calls; all that a policy may see."""
+
+    prior: Belief
+    attempts: tuple[Observation | Failure, ...] = ()
+
+    @cached_property
+    def observations(self) -> tuple[Observation, ...]:
+        """The attempts that gave a reply."""
+        return tuple(a for a in self.attempts if isinstance(a, Observation))
+
+    @cached_property
+    def failures(self) -> tuple[Failure, ...]:
+        """The attempts that raised."""
+        return tuple(a for a in self.attempts if isinstance(a, Failure))
+
+    @cached_property
+    def untried(self) -> tuple[int, ...]:
+        """Indices of the arms that were not called yet, ascending."""
+        tried = {attempt.arm for attempt in self.attempts}
+        return tuple(m for m in range(self.prior.mean.shape[0]) if m not in tried)
+
+    @cached_property
+    def belief(self) -> Belief:
+        """The belief about all arms, updated by every observation."""
+        belief = self.prior
+        for observation in self.observations:
+            belief = belief.observe(observation.arm, observation.quality)
+        return belief
+
+    def with_attempt(self, attempt: Observation | Failure) -> Trace:
+        """Return the trace with one more attempt."""
+        return Trace(self.prior, (*self.attempts, attempt))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Decision: call this arm.
+
+    ``final`` promises that the reply, if one comes, is the answer whatever it looks like; a
+    streaming driver may then show it while it arrives. ``reason`` is for people.
+    """
+
+    arm: int
+    final: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Decision: show the reply of ``arm``, which has already run."""
+
+    arm: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Abstain:
+    """Decision: show nothing."""
+
+    reason: str = ""
+
+
+Action = Call | Answer | Abstain

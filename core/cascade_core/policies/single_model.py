@@ -1,0 +1,36 @@
+"""One model for every request: the baseline that every policy has to beat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cascade_core._types import Action, Answer, Call, Trace
+from cascade_core.errors import InvalidConfiguration
+from cascade_core.policies._base import take_over
+
+
+@dataclass(frozen=True, slots=True)
+class SingleModelPolicy:
+    """Call one arm and keep its answer; if it fails, the best of the others takes over."""
+
+    arm: int
+
+    @property
+    def needs_cost(self) -> bool:
+        """False: no dollars are weighed."""
+        return False
+
+    def check(self, n_arms: int) -> None:
+        """Refuse an arm that does not exist."""
+        if not 0 <= self.arm < n_arms:
+            raise InvalidConfiguration(
+                f"SingleModelPolicy(arm={self.arm}) needs an arm from 0 to {n_arms - 1}."
+            )
+
+    def decide(self, trace: Trace) -> Action:
+        """Return the call of the arm, then its answer."""
+        if trace.observations:
+            return Answer(trace.observations[-1].arm, "the only model asked")
+        if not trace.attempts:
+            return Call(self.arm, final=True, reason="single model")
+        return take_over(trace)

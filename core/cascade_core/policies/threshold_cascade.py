@@ -1,0 +1,86 @@
+"""Cascading with thresholds: a fixed order; stop at the first answer that is good enough."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from cascade_core._types import Action, Answer, Call, Observation, Trace
+from cascade_core.errors import InvalidConfiguration
+from cascade_core.policies._base import take_over
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdCascade:
+    r"""Call the arms of ``order`` in turn; answer once $\hat q \ge t_j$; the last one answers.
+
+    Chen, Zaharia and Zou (2023), FrugalGPT. A reply with a hard reason against it (cut off,
+    refused, empty, a validator said no) is rejected at every threshold, 0 included.
+
+    Args:
+        order: Indices of the arms, cheapest first; any sub-chain of them.
+        thresholds: Least estimated quality, in [0, 1], at which each arm but the last answers.
+    """
+
+    order: tuple[int, ...]
+    thresholds: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        order, thresholds = self.order, self.thresholds
+        if not order or len(set(order)) != len(order) or len(thresholds) != len(order) - 1:
+            raise InvalidConfiguration(
+                "ThresholdCascade needs an order of distinct arms and one threshold fewer than "
+                f"arms, got order={order!r}, thresholds={thresholds!r}."
+            )
+        # A threshold a hair above 1 is how a fit says "this arm never answers".
+        if any(math.isnan(t) or t < 0 for t in thresholds):
+            raise InvalidConfiguration(
+                f"ThresholdCascade needs thresholds >= 0, got {thresholds!r}."
+            )
+
+    @property
+    def needs_cost(self) -> bool:
+        """False: dollars are weighed when the thresholds are fitted, not when they are used."""
+        return False
+
+    def check(self, n_arms: int) -> None:
+        """Refuse an order that names an arm that does not exist."""
+        if not all(0 <= arm < n_arms for arm in self.order):
+            raise InvalidConfiguration(
+                f"ThresholdCascade(order={self.order!r}) needs arms from 0 to {n_arms - 1}."
+            )
+
+    def decide(self, trace: Trace) -> Action:
+        """Return the next call of the order, or the answer."""
+        last = trace.attempts[-1] if trace.attempts else None
+        reason = "first of the order"
+        if isinstance(last, Observation):
+            answer = self._answer(last)
+            if answer is not None:
+                return answer
+            reason = self._why_rejected(last)
+        elif last is not None:
+            reason = "the model before it failed"
+        for arm in self.order:
+            if arm in trace.untried:
+                return Call(arm, final=arm == self.order[-1], reason=reason)
+        return take_over(trace)
+
+    def _answer(self, last: Observation) -> Answer | None:
+        threshold = self._threshold(last.arm)
+        if threshold is None:
+            return Answer(last.arm, "last of the order")
+        if last.rejected_by is None and last.quality >= threshold:
+            return Answer(last.arm, f"estimated quality {last.quality:.3f} >= {threshold:.3f}")
+        return None
+
+    def _threshold(self, arm: int) -> float | None:
+        """Return the arm's threshold; None for the last of the order and for one that took over."""
+        if arm not in self.order[:-1]:
+            return None
+        return self.thresholds[self.order.index(arm)]
+
+    def _why_rejected(self, last: Observation) -> str:
+        if last.rejected_by is not None:
+            return last.rejected_by
+        return f"estimated quality {last.quality:.3f} < {self._threshold(last.arm):.3f}"
