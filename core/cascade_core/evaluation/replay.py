@@ -1,0 +1,100 @@
+"""What a policy would have done on logged outcomes: the live code, with replies from the table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from cascade_core._cascade import Cascade, FittedPolicy
+from cascade_core._drivers import drive
+from cascade_core._types import Arm, Call, FloatArray, Reply, Request, Usage
+from cascade_core.errors import InvalidOutcomes
+from cascade_core.outcomes import OutcomeTable
+from cascade_core.signals import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class _Logged:
+    """A logged reply: what its signals were, and whether one spoke hard against it."""
+
+    signals: dict[str, float]
+    rejected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _LoggedSignal:
+    """Reads back what was logged."""
+
+    def read(self, reply: Reply[_Logged]) -> Reading:
+        return Reading(reply.value.signals, "logged" if reply.value.rejected else None)
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """What happened, request by request; every array has shape (n_requests,).
+
+    Attributes:
+        arms: Names of the arms.
+        quality: Quality of the answer.
+        cost_usd: Dollars of all calls.
+        latency_seconds: Seconds of all calls, one after the other.
+        answered_by: Index of the arm that answered.
+    """
+
+    arms: tuple[str, ...]
+    quality: FloatArray
+    cost_usd: FloatArray
+    latency_seconds: FloatArray
+    answered_by: np.ndarray[tuple[int], np.dtype[np.intp]]
+
+    def shares(self) -> dict[str, float]:
+        """Return the share of requests that each arm answered."""
+        return {arm: float((self.answered_by == m).mean()) for m, arm in enumerate(self.arms)}
+
+
+def replay(policy: FittedPolicy, table: OutcomeTable) -> Replay:
+    """Return what ``policy`` does on the requests of ``table``.
+
+    Raises:
+        InvalidOutcomes: The policy was fitted for other arms than the table has.
+    """
+    if policy.arms != table.arms:
+        raise InvalidOutcomes(
+            f"The policy is for {list(policy.arms)}, the outcomes are of {list(table.arms)}."
+        )
+    cascade = Cascade(
+        tuple(Arm(name) for name in table.arms),
+        policy.policy,
+        policy.ex_ante,
+        policy.ex_post,
+        signals=(_LoggedSignal(),),
+    )
+    outcomes = [
+        drive(cascade.run(Request(row=row)), partial(_reply, table, row))
+        for row in range(table.n_requests)
+    ]
+    arms = np.array([-1 if o.arm is None else o.arm for o in outcomes], dtype=np.intp)
+    answered = arms >= 0
+    quality = np.where(answered, table.quality[np.arange(len(arms)), arms], 0.0)
+    cost = np.array([o.cost_usd for o in outcomes], dtype=np.float64)
+    latency = np.array([o.latency_seconds for o in outcomes], dtype=np.float64)
+    return Replay(table.arms, quality, cost, latency, arms)
+
+
+def _reply(table: OutcomeTable, row: int, call: Call) -> Reply[_Logged]:
+    arm = call.arm
+    signals = {
+        name: float(values[row, arm])
+        for name, values in table.signals.items()
+        if np.isfinite(values[row, arm])
+    }
+    rejected = table.rejected is not None and bool(table.rejected[row, arm])
+    return Reply(
+        _Logged(signals, rejected),
+        text="",
+        usage=Usage(),
+        cost_usd=float(table.cost_usd[row, arm]),
+        latency_seconds=float(table.latency_seconds[row, arm]),
+    )
