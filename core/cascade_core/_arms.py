@@ -7,16 +7,21 @@ from dataclasses import dataclass
 
 from cascade_core._types import Arm
 from cascade_core.errors import InvalidConfiguration
-from cascade_core.pricing import PriceLike, find_price
+from cascade_core.pricing import Price, PriceLike, find_price
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What an adapter knows of a model: its arm's name, and how providers call it."""
+    """What an adapter knows of a model: its arm's name, and how providers call it.
+
+    ``states_cost`` marks a model whose replies state their own dollars, such as a cascade: no price
+    is looked up for it.
+    """
 
     name: str
     model: str | None = None
     provider: str | None = None
+    states_cost: bool = False
 
 
 def price_arms(
@@ -39,9 +44,13 @@ def price_arms(
         raise InvalidConfiguration(
             f"prices names {unused}, which are none of the models: {sorted(known)}."
         )
-    return tuple(
-        Arm(card.name, find_price(card.name, card.model, card.provider, prices)) for card in cards
-    )
+    return tuple(Arm(card.name, _price(card, prices)) for card in cards)
+
+
+def _price(card: ModelCard, prices: Mapping[str, PriceLike]) -> Price | None:
+    if card.states_cost and card.name not in prices:
+        return None
+    return find_price(card.name, card.model, card.provider, prices)
 
 
 def check_names(names: Sequence[str]) -> None:

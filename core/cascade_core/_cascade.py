@@ -22,6 +22,8 @@ from cascade_core._types import (
 )
 from cascade_core.errors import (
     AllModelsFailed,
+    CascadeAbstained,
+    InvalidBelief,
     InvalidConfiguration,
     MissingPrice,
     PolicyError,
@@ -83,8 +85,7 @@ class Outcome(Generic[T]):
     @property
     def cost_usd(self) -> float | None:
         """Dollars of all attempts; None if one of them has an unknown cost."""
-        costs = [attempt.cost_usd for attempt in self.trace.attempts]
-        return None if None in costs else sum(cost for cost in costs if cost is not None)
+        return self.trace.cost_usd
 
     @property
     def latency_seconds(self) -> float:
@@ -94,7 +95,7 @@ class Outcome(Generic[T]):
     @property
     def usage(self) -> Usage:
         """Tokens of all attempts."""
-        return sum((a.usage for a in self.trace.attempts if a.usage is not None), Usage())
+        return self.trace.usage
 
     def report(self) -> dict[str, Any]:
         """Return all of it as plain JSON values, as replies carry it in their metadata."""
@@ -185,7 +186,8 @@ class Cascade:
             n = len(arms)
             rule = policy or ThresholdCascade(tuple(range(n)), (ASSUMED_THRESHOLD,) * (n - 1))
             ex_ante, ex_post = PriorEstimator.assumed(arms), AssumedConfidence()
-        if not isinstance(rule, Policy):  # pyright: ignore[reportUnnecessaryIsInstance]
+        # A class has the attributes of its instances, and would pass for one.
+        if isinstance(rule, type) or not isinstance(rule, Policy):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidConfiguration(
                 f"policy must be a decision rule or a FittedPolicy, got {rule!r}. Possible are "
                 "ThresholdCascade, RoutingPolicy, ReservationIndexPolicy, SingleModelPolicy, or an "
@@ -200,13 +202,21 @@ class Cascade:
 
         Raises:
             AllModelsFailed: Every model that could still answer failed.
-            PolicyError: The rule asked for an arm that already ran or does not exist.
+            PolicyError: The rule asked for an arm that already ran or does not exist, or did not
+                answer with the reply of a call that it had marked final.
         """
-        trace = Trace(self.ex_ante.estimate(request))
+        trace = Trace(self.ex_ante.estimate(request), unavailable=request.unavailable)
         replies: dict[int, Reply[Any]] = {}
         reasons: tuple[str, ...] = ()
+        shown: int | None = None
         while True:
             action = self.policy.decide(trace)
+            # Checked here and not in the stream drivers only: no two entry points may disagree.
+            if shown is not None and not (isinstance(action, Answer) and action.arm == shown):
+                raise PolicyError(
+                    f"{self.policy!r} marked its call of {self.arms[shown].name!r} as final, so "
+                    f"that reply may have been shown; then it gave {action!r}."
+                )
             if isinstance(action, Call):
                 if action.arm not in trace.untried:
                     raise PolicyError(f"{self.policy!r} asked for {action!r}, which cannot be.")
@@ -216,6 +226,7 @@ class Cascade:
                     attempt: Observation | Failure = self._failure(action.arm, result)
                 else:
                     replies[action.arm] = result
+                    shown = action.arm if action.final else None
                     attempt = yield from self._observe(action.arm, result)
                 trace = trace.with_attempt(attempt)
             elif isinstance(action, Answer):
@@ -224,8 +235,12 @@ class Cascade:
                 return Outcome(
                     replies[action.arm], action.arm, action.reason, trace, reasons, self.arms
                 )
-            else:
+            elif isinstance(action, Abstain):  # pyright: ignore[reportUnnecessaryIsInstance]
                 return self._without_answer(action, trace, reasons)
+            else:
+                raise PolicyError(
+                    f"{self.policy!r} decided {action!r}; a rule returns Call, Answer or Abstain."
+                )
 
     def _observe(self, arm: int, reply: Reply[Any]) -> Flow[Observation]:
         """Read every signal, then the validators unless the reply is already rejected."""
@@ -246,7 +261,7 @@ class Cascade:
         quality = 0.0
         if rejected_by is None:
             # A validator's number caps the estimate: it may know better, and never vouches.
-            quality = min(worst, self.ex_post.quality(arm, values))
+            quality = min(worst, self._estimate(arm, values))
         cost = reply.cost_usd
         return Observation(
             arm,
@@ -258,10 +273,24 @@ class Cascade:
             rejected_by,
         )
 
+    def _estimate(self, arm: int, values: Mapping[str, float]) -> float:
+        estimate = self.ex_post.quality(arm, values)
+        if not 0.0 <= estimate <= 1.0:  # NaN included: every comparison with it is False
+            raise InvalidBelief(
+                f"{self.ex_post!r} estimated a quality of {estimate!r} for a reply of "
+                f"{self.arms[arm].name!r} with the signals {dict(values)}; it must be in [0, 1]."
+            )
+        return estimate
+
     def _failure(self, arm: int, failed: Failed) -> Failure:
+        error = failed.error
+        if isinstance(error, AllModelsFailed | CascadeAbstained) and error.trace is not None:
+            # A cascade as an arm: what it spent before it gave up is known.
+            spent = error.trace
+            return Failure(arm, error, failed.latency_seconds, spent.usage, spent.cost_usd)
         # A call that broke before anything came is not billed.
         cost = 0.0 if failed.usage is None else self.arms[arm].cost_usd(failed.usage)
-        return Failure(arm, failed.error, failed.latency_seconds, failed.usage, cost)
+        return Failure(arm, error, failed.latency_seconds, failed.usage, cost)
 
     def _without_answer(
         self, action: Abstain, trace: Trace, reasons: tuple[str, ...]
@@ -314,6 +343,10 @@ def _named(validators: Mapping[str, Validator] | Sequence[Validator]) -> dict[st
     named: dict[str, Validator] = {}
     if isinstance(validators, Mapping):
         named.update(validators)
+    elif not isinstance(validators, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidConfiguration(
+            f"validators is a list of callables, or a mapping of names to them, got {validators!r}."
+        )
     else:
         for validator in validators:
             named[_unused_name(validator, named)] = validator
@@ -326,5 +359,9 @@ def _named(validators: Mapping[str, Validator] | Sequence[Validator]) -> dict[st
 
 
 def _unused_name(validator: Callable[..., Any], taken: Mapping[str, Validator]) -> str:
-    base = getattr(validator, "__name__", type(validator).__name__)
-    return base if base not in taken else f"{base}_{len(taken) + 1}"
+    name = base = getattr(validator, "__name__", type(validator).__name__)
+    count = 1
+    while name in taken:
+        count += 1
+        name = f"{base}_{count}"
+    return name

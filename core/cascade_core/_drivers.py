@@ -323,8 +323,10 @@ async def _perform_async(
             tasks = [group.create_task(_coroutine(attempt(request))) for request in effect.calls]
     except BaseExceptionGroup as errors:
         # The others were cancelled because of the first: it is the one that the caller can mend.
-        raise errors.exceptions[0] from None
-    return tuple(task.result() for task in tasks)
+        first = errors.exceptions[0]
+    else:
+        return tuple(task.result() for task in tasks)
+    raise first  # out here, where that replaces neither its cause nor its context
 
 
 async def _coroutine(awaitable: Awaitable[R]) -> R:
@@ -360,8 +362,9 @@ def _validator_raised(effect: Score) -> ValidatorError:
 
 def _checked(effect: Score, verdict: Any) -> float:
     try:
-        value = float(verdict)
-    except (TypeError, ValueError):
+        # A judge's text is no verdict, although float("1") would make it one.
+        value = math.nan if isinstance(verdict, str | bytes) else float(verdict)
+    except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not 0.0 <= value <= 1.0:
         raise ValidatorError(

@@ -64,10 +64,13 @@ class Request:
 
     ``text`` is a bounded view of the conversation, the last user turn by default, so that a
     decision never scans a long history. ``row`` is the row of an outcome table in a replay.
+    ``unavailable`` are the indices of arms that cannot serve this request, such as models without
+    tools where tools are asked for: they are no arms for it.
     """
 
     text: str = ""
     row: int | None = None
+    unavailable: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +201,7 @@ class Trace:
 
     prior: Belief
     attempts: tuple[Observation | Failure, ...] = ()
+    unavailable: frozenset[int] = frozenset()
 
     @cached_property
     def observations(self) -> tuple[Observation, ...]:
@@ -211,9 +215,20 @@ class Trace:
 
     @cached_property
     def untried(self) -> tuple[int, ...]:
-        """Indices of the arms that were not called yet, ascending."""
-        tried = {attempt.arm for attempt in self.attempts}
-        return tuple(m for m in range(self.prior.mean.shape[0]) if m not in tried)
+        """Indices of the arms that can serve and were not called yet, ascending."""
+        gone = self.unavailable | {attempt.arm for attempt in self.attempts}
+        return tuple(m for m in range(self.prior.mean.shape[0]) if m not in gone)
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Dollars of all attempts; None if one of them has an unknown cost."""
+        costs = [attempt.cost_usd for attempt in self.attempts]
+        return None if None in costs else sum(cost for cost in costs if cost is not None)
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all attempts."""
+        return sum((a.usage for a in self.attempts if a.usage is not None), Usage())
 
     @cached_property
     def belief(self) -> Belief:
@@ -225,7 +240,7 @@ class Trace:
 
     def with_attempt(self, attempt: Observation | Failure) -> Trace:
         """Return the trace with one more attempt."""
-        return Trace(self.prior, (*self.attempts, attempt))
+        return Trace(self.prior, (*self.attempts, attempt), self.unavailable)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import cast
 
-from cascade_core.errors import CascadeAbstained
+from cascade_core.errors import AllModelsFailed, CascadeAbstained
 
 # The base classes of the providers' own errors, by the top module and the name of the class, so
 # that no provider's package need be imported to recognise them.
@@ -46,8 +46,14 @@ _PROVIDER_ERRORS = frozenset(
 )
 
 # A body that is no JSON comes out of the clients as a JSONDecodeError. A cascade may be an arm of
-# another one, and its abstention is a reason to ask the next.
-_OTHER_ERRORS = (ConnectionError, TimeoutError, json.JSONDecodeError, CascadeAbstained)
+# another one: that it failed or abstained is a reason to ask the next, whatever its own allow-list.
+_OTHER_ERRORS = (
+    ConnectionError,
+    TimeoutError,
+    json.JSONDecodeError,
+    AllModelsFailed,
+    CascadeAbstained,
+)
 
 # Thin integrations raise these bare for a failed request. Only the very class counts: a budget's or
 # an interrupt's own exception is a subclass, and surfaces.
@@ -70,3 +76,23 @@ def is_model_failure(error: Exception) -> bool:
         (cls.__module__.partition(".")[0], cls.__name__) in _PROVIDER_ERRORS
         for cls in type(error).__mro__
     )
+
+
+def raised_inside(error: Exception, package: str) -> bool:
+    """Tell whether the code that raised ``error`` belongs to ``package`` or a part of it.
+
+    An integration that trips over a malformed reply raises a bare ``IndexError``; only its place of
+    birth tells it from a bug of the caller.
+
+    Examples:
+        >>> try:
+        ...     json.loads("{")
+        ... except ValueError as error:
+        ...     raised_inside(error, "json"), raised_inside(error, "js")
+        (True, False)
+    """
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    module = "" if frame is None else str(frame.tb_frame.f_globals.get("__name__", ""))
+    return module == package or module.startswith(f"{package}.")

@@ -37,11 +37,7 @@ def fit_policy(
         InvalidOutcomes: Too few requests to learn from.
     """
     _check_dial(budget, cost_weight)
-    if table.n_requests < _MIN_REQUESTS:
-        raise InvalidOutcomes(
-            f"Fitting needs at least {_MIN_REQUESTS} requests, got {table.n_requests}; a few "
-            "hundred are better. Until then leave policy out: the cold start claims nothing."
-        )
+    _check_size(table)
     ex_post = fit_confidence(table)
     candidates = pareto_cascades(scores(table, ex_post), table.quality, table.cost_usd)
     chosen = _choose(candidates, budget, cost_weight)
@@ -50,6 +46,7 @@ def fit_policy(
 
 def fit_policies(table: OutcomeTable) -> list[FittedPolicy]:
     """Return the policies along the whole cost-quality frontier of ``table``, cheapest first."""
+    _check_size(table)
     ex_post, prior = fit_confidence(table), _prior(table)
     return [
         FittedPolicy(table.arms, candidate.policy, prior, ex_post)
@@ -69,7 +66,7 @@ def fit_confidence(table: OutcomeTable) -> CalibratedConfidence:
 
 def scores(table: OutcomeTable, ex_post: CalibratedConfidence) -> FloatArray:
     """Return the estimated quality of every reply, shape (n_requests, n_arms); -1 if rejected."""
-    result = np.empty_like(table.quality)
+    result = np.empty(table.quality.shape)
     for m in range(len(table.arms)):
         signal = table.signals.get(ex_post.signals[m])
         values = np.full(table.n_requests, np.nan) if signal is None else signal[:, m]
@@ -121,6 +118,14 @@ def _log_loss(values: FloatArray, quality: FloatArray) -> float:
     return loss / len(quality)
 
 
+def _check_size(table: OutcomeTable) -> None:
+    if table.n_requests < _MIN_REQUESTS:
+        raise InvalidOutcomes(
+            f"Fitting needs at least {_MIN_REQUESTS} requests, got {table.n_requests}; a few "
+            "hundred are better. Until then leave policy out: the cold start claims nothing."
+        )
+
+
 def _check_dial(budget: float | None, cost_weight: float | None) -> None:
     given = [(n, v) for n, v in (("budget", budget), ("cost_weight", cost_weight)) if v is not None]
     if len(given) != 1:
@@ -142,6 +147,6 @@ def _choose(
     if not affordable:
         raise InvalidConfiguration(
             f"A budget of {budget!r} US dollars per request is below the cheapest model's "
-            f"{candidates[0].cost:.3g}. Give at least that."
+            f"{candidates[0].cost!r}. Give at least that."
         )
     return affordable[-1]

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Real
 
 from cascade_core.errors import InvalidConfiguration
 
@@ -39,8 +40,7 @@ class Price:
     cached_input: float | None = None
 
     def __post_init__(self) -> None:
-        given = [self.input, self.output, self.input_cached]
-        if not all(math.isfinite(p) and p >= 0 for p in given):
+        if not all(_is_dollars(p) for p in (self.input, self.output, self.input_cached)):
             raise InvalidConfiguration(
                 f"A price needs finite US dollars per million tokens, >= 0, got {self!r}."
             )
@@ -62,6 +62,13 @@ class Price:
         ) / 1_000_000
 
 
+def _is_dollars(given: object) -> bool:
+    """Refuse True and "1" too: both would count as a number further on."""
+    if isinstance(given, bool) or not isinstance(given, Real):
+        return False
+    return 0 <= float(given) < math.inf
+
+
 PriceLike = Price | tuple[float, float] | tuple[float, float, float]
 
 
@@ -74,7 +81,10 @@ def as_price(given: PriceLike) -> Price:
     if isinstance(given, Price):
         return given
     try:
-        return Price(*(float(part) for part in given))
+        # "12" and {1: 2} can be iterated, too.
+        if not isinstance(given, tuple | list):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(type(given).__name__)
+        return Price(*given)
     except (TypeError, ValueError) as error:
         raise InvalidConfiguration(
             "A price is Price(input=..., output=...) or (input, output) in US dollars per million "
@@ -119,9 +129,9 @@ def _table_price(model: str, provider: str | None) -> Price | None:
             continue
         # Dollars for a thousand tokens, the first tier where a model has several.
         return Price(
-            input=float(plain.input_price) * 1000,
-            output=float(plain.output_price) * 1000,
-            cached_input=float(cache_read.input_price) * 1000,
+            input=float(plain.input_price * 1000),
+            output=float(plain.output_price * 1000),
+            cached_input=float(cache_read.input_price * 1000),
         )
     return None
 

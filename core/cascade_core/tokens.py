@@ -30,9 +30,16 @@ _PIECE = re.compile(r" ?[A-Za-z]{1,6}|\d{1,3}|\s+|[^\sA-Za-z\d]")
 _SAMPLES = 8
 _SAMPLE_CHARACTERS = 500
 
+# Address and SHA-256 of the tables, as tiktoken has them.
 _TABLES = {
-    "cl100k_base": "https://openaipublic.blob.core.windows.net/encodings/cl100k_base.tiktoken",
-    "o200k_base": "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken",
+    "cl100k_base": (
+        "https://openaipublic.blob.core.windows.net/encodings/cl100k_base.tiktoken",
+        "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
+    ),
+    "o200k_base": (
+        "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken",
+        "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
+    ),
 }
 
 
@@ -91,6 +98,8 @@ def estimate_usage(prompt: Sequence[str], output: str) -> Usage:
 
 
 def _estimate_all(texts: Sequence[str]) -> int:
+    # The empty texts of tool calls come at every other place, as the samples do.
+    texts = [text for text in texts if text]
     characters = sum(len(text) for text in texts)
     step = max(1, len(texts) // _SAMPLES)
     sample = texts[::step]
@@ -113,14 +122,20 @@ def _local_encoding(model: str) -> Encoding | None:
         name = encoding_name_for_model(model)
     except KeyError:
         return None
-    if name not in _TABLES or not _table_is_local(_TABLES[name]):
+    if name not in _TABLES or not _table_is_local(*_TABLES[name]):
         return None
     return get_encoding(name)
 
 
-def _table_is_local(url: str) -> bool:
-    """Tell whether tiktoken would find the table of ``url`` in the directory that it uses."""
-    directory = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
-    folder = Path(directory) if directory else Path(tempfile.gettempdir()) / "data-gym-cache"
+def _table_is_local(url: str, sha256: str) -> bool:
+    """Tell whether tiktoken would find the table of ``url``, whole, in the directory it uses."""
+    default = str(Path(tempfile.gettempdir()) / "data-gym-cache")
+    directory = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR", default))
+    if not directory:  # set but empty: tiktoken then keeps no tables, and always downloads
+        return False
     # tiktoken names its cache files by the SHA-1 of the address; no secret is involved.
-    return (folder / hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest()).is_file()
+    file = Path(directory) / hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest()
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest() == sha256
+    except OSError:
+        return False

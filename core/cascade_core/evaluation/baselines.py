@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from cascade_core._types import FloatArray
-from cascade_core.evaluation.replay import Replay
+from cascade_core.evaluation.results import Results
 from cascade_core.outcomes import OutcomeTable
 
 
-def single_models(table: OutcomeTable) -> list[Replay]:
+def single_models(table: OutcomeTable) -> list[Results]:
     """Return every arm alone."""
     return [_always(table, np.full(table.n_requests, m)) for m in range(len(table.arms))]
 
 
-def oracle(table: OutcomeTable) -> Replay:
+def oracle(table: OutcomeTable) -> Results:
     """Return the cheapest arm among those of greatest quality, request by request.
 
     No policy can know it: it shows how much there is to win.
@@ -23,39 +25,53 @@ def oracle(table: OutcomeTable) -> Replay:
     return _always(table, np.where(best, table.cost_usd, np.inf).argmin(axis=1))
 
 
-def random_mixing(table: OutcomeTable, cost_usd: float) -> FloatArray:
-    """Return the expected quality, shape (n_requests,), of mixing two single models blindly.
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """A blind choice between models: each with a fixed probability, whatever the request.
 
-    The mixture is the best that spends ``cost_usd`` a request on average: the upper hull of the
-    single models in (cost, quality). It is what a policy must beat to have learnt anything.
+    Attributes:
+        weights: Probability of each arm, shape (n_arms,).
+    """
+
+    weights: FloatArray
+
+    def expected(self, per_arm: FloatArray) -> FloatArray:
+        """Return the expectation over the choice, shape (n,), of values (n, n_arms)."""
+        return per_arm @ self.weights
+
+
+def random_mixing(table: OutcomeTable, cost_usd: float) -> Mixture:
+    """Return the best blind mixture that spends at most ``cost_usd`` a request on average.
+
+    It lies on the upper hull of the single models in (cost, quality), so it needs two of them at
+    most. It is what a policy must beat to have learnt anything. Below the cheapest model's cost
+    there is no mixture; the cheapest alone is returned.
     """
     cost, quality = table.cost_usd.mean(axis=0), table.quality.mean(axis=0)
-    best, weights = -np.inf, np.zeros(len(table.arms))
-    for i in range(len(table.arms)):
-        for j in range(len(table.arms)):
-            share = _share(float(cost[i]), float(cost[j]), cost_usd)
-            if share is None:
-                continue
-            value = (1 - share) * quality[i] + share * quality[j]
-            if value > best:
-                best, weights = value, np.zeros(len(table.arms))
-                weights[i] += 1 - share
-                weights[j] += share
-    return table.quality @ weights
+    arms = range(len(table.arms))
+    mixtures = [
+        (float((1 - share) * quality[i] + share * quality[j]), share, i, j)
+        for i in arms
+        for j in arms
+        if (share := _share(float(cost[i]), float(cost[j]), cost_usd)) is not None
+    ]
+    weights = np.zeros(len(table.arms))
+    _, share, i, j = max(mixtures, default=(0.0, 1.0, 0, int(cost.argmin())))
+    weights[i] += 1 - share
+    weights[j] += share
+    return Mixture(weights)
 
 
 def _share(low: float, high: float, target: float) -> float | None:
-    """Return the share of the dearer one that spends ``target`` on average; None if none does."""
-    if high <= target:
-        return 1.0
+    """Return the greatest share of the second that spends at most ``target``; None if none does."""
     if low > target:
         return None
-    return (target - low) / (high - low)
+    return 1.0 if high <= target else (target - low) / (high - low)
 
 
-def _always(table: OutcomeTable, arm: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Replay:
+def _always(table: OutcomeTable, arm: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Results:
     rows = np.arange(table.n_requests)
-    return Replay(
+    return Results(
         table.arms,
         table.quality[rows, arm],
         table.cost_usd[rows, arm],

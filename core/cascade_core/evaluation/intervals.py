@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cascade_core._types import FloatArray
+from cascade_core.errors import InvalidOutcomes
+
+_BLOCK = 2_000_000  # numbers held at a time: 16 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ def bootstrap_interval(
 ) -> Interval:
     """Return the percentile interval of the mean of ``values``, shape (n,)."""
     x = np.asarray(values, dtype=np.float64)
+    if x.ndim != 1 or x.size == 0:
+        raise InvalidOutcomes(f"An interval needs values of shape (n,), n >= 1, got {x.shape}.")
     means = _resampled_means(x, rng, draws)
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail]).tolist()
@@ -43,6 +48,7 @@ def paired_difference(
 
 
 def _resampled_means(x: FloatArray, rng: np.random.Generator, draws: int) -> FloatArray:
-    # Counts instead of indices: n numbers a draw, and one matrix product for all of them.
-    counts = rng.multinomial(x.size, np.full(x.size, 1 / x.size), size=draws)
-    return counts @ x / x.size
+    # In blocks: a large table times all draws would not fit into memory.
+    block = max(1, _BLOCK // x.size)
+    sizes = [min(block, draws - done) for done in range(0, draws, block)]
+    return np.concatenate([x[rng.integers(x.size, size=(k, x.size))].mean(axis=1) for k in sizes])

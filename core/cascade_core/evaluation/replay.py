@@ -9,8 +9,9 @@ import numpy as np
 
 from cascade_core._cascade import Cascade, FittedPolicy
 from cascade_core._drivers import drive
-from cascade_core._types import Arm, Call, FloatArray, Reply, Request, Usage
+from cascade_core._types import Arm, Call, Reply, Request, Usage
 from cascade_core.errors import InvalidOutcomes
+from cascade_core.evaluation.results import Results
 from cascade_core.outcomes import OutcomeTable
 from cascade_core.signals import Reading
 
@@ -31,30 +32,7 @@ class _LoggedSignal:
         return Reading(reply.value.signals, "logged" if reply.value.rejected else None)
 
 
-@dataclass(frozen=True, eq=False)
-class Replay:
-    """What happened, request by request; every array has shape (n_requests,).
-
-    Attributes:
-        arms: Names of the arms.
-        quality: Quality of the answer.
-        cost_usd: Dollars of all calls.
-        latency_seconds: Seconds of all calls, one after the other.
-        answered_by: Index of the arm that answered.
-    """
-
-    arms: tuple[str, ...]
-    quality: FloatArray
-    cost_usd: FloatArray
-    latency_seconds: FloatArray
-    answered_by: np.ndarray[tuple[int], np.dtype[np.intp]]
-
-    def shares(self) -> dict[str, float]:
-        """Return the share of requests that each arm answered."""
-        return {arm: float((self.answered_by == m).mean()) for m, arm in enumerate(self.arms)}
-
-
-def replay(policy: FittedPolicy, table: OutcomeTable) -> Replay:
+def replay(policy: FittedPolicy, table: OutcomeTable) -> Results:
     """Return what ``policy`` does on the requests of ``table``.
 
     Raises:
@@ -80,7 +58,7 @@ def replay(policy: FittedPolicy, table: OutcomeTable) -> Replay:
     quality = np.where(answered, table.quality[np.arange(len(arms)), arms], 0.0)
     cost = np.array([o.cost_usd for o in outcomes], dtype=np.float64)
     latency = np.array([o.latency_seconds for o in outcomes], dtype=np.float64)
-    return Replay(table.arms, quality, cost, latency, arms)
+    return Results(table.arms, quality, cost, latency, arms)
 
 
 def _reply(table: OutcomeTable, row: int, call: Call) -> Reply[_Logged]:

@@ -34,14 +34,29 @@ class OutcomeTable:
     rejected: np.ndarray[Any, np.dtype[np.bool_]] | None = None
 
     def __post_init__(self) -> None:
+        # Grades come as integers, booleans and lists too; what is computed from them does not.
+        for name in ("quality", "cost_usd", "latency_seconds"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
+        signals = {n: np.asarray(s, dtype=np.float64) for n, s in self.signals.items()}
+        object.__setattr__(self, "signals", signals)
+        if self.rejected is not None:
+            object.__setattr__(self, "rejected", np.asarray(self.rejected, dtype=np.bool_))
+        self._check()
+
+    def _check(self) -> None:
         shape = self.quality.shape
+        if len(set(self.arms)) != len(self.arms):
+            raise InvalidOutcomes(f"Every arm needs a name of its own, got {list(self.arms)}.")
         if len(shape) != 2 or shape[0] == 0 or shape[1] != len(self.arms) or shape[1] == 0:
             raise InvalidOutcomes(
                 "Outcomes need quality of shape (n_requests, n_arms), at least (1, 1), got "
                 f"{shape} for {len(self.arms)} arms."
             )
         columns = {"cost_usd": self.cost_usd, "latency_seconds": self.latency_seconds}
-        for name, column in {**columns, **self.signals}.items():
+        others = {**columns, **self.signals}
+        if self.rejected is not None:
+            others["rejected"] = self.rejected.astype(np.float64)
+        for name, column in others.items():
             if column.shape != shape:
                 raise InvalidOutcomes(f"{name} needs the shape of quality {shape}: {column.shape}.")
         self._refuse("quality", self.quality, (self.quality >= 0) & (self.quality <= 1), "[0, 1]")

@@ -30,6 +30,8 @@ def reservation_value(mean: float, sd: float, price: float) -> float:
         return math.inf
     if sd <= 0:
         return mean - price
+    if price >= 40 * sd:
+        return mean - price  # h(u) = -u to the last digit there, and the quotient may overflow
     # Below 1e-200 the normal tail underflows; the index is then thirty deviations up, whatever.
     target = max(price / sd, 1e-200)
     # h is convex and decreasing, so Newton from a point left of the root rises to it and never

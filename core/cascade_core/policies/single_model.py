@@ -31,6 +31,6 @@ class SingleModelPolicy:
         """Return the call of the arm, then its answer."""
         if trace.observations:
             return Answer(trace.observations[-1].arm, "the only model asked")
-        if not trace.attempts:
+        if not trace.attempts and self.arm in trace.untried:
             return Call(self.arm, final=True, reason="single model")
         return take_over(trace)

@@ -52,35 +52,36 @@ class ThresholdCascade:
 
     def decide(self, trace: Trace) -> Action:
         """Return the next call of the order, or the answer."""
+        order = tuple(arm for arm in self.order if arm not in trace.unavailable)
         last = trace.attempts[-1] if trace.attempts else None
         reason = "first of the order"
         if isinstance(last, Observation):
-            answer = self._answer(last)
+            threshold = self._threshold(last.arm, order)
+            answer = self._answer(last, threshold)
             if answer is not None:
                 return answer
-            reason = self._why_rejected(last)
+            reason = self._why_rejected(last, threshold)
         elif last is not None:
             reason = "the model before it failed"
-        for arm in self.order:
+        for arm in order:
             if arm in trace.untried:
-                return Call(arm, final=arm == self.order[-1], reason=reason)
+                return Call(arm, final=arm == order[-1], reason=reason)
         return take_over(trace)
 
-    def _answer(self, last: Observation) -> Answer | None:
-        threshold = self._threshold(last.arm)
+    def _answer(self, last: Observation, threshold: float | None) -> Answer | None:
         if threshold is None:
             return Answer(last.arm, "last of the order")
         if last.rejected_by is None and last.quality >= threshold:
             return Answer(last.arm, f"estimated quality {last.quality:.3f} >= {threshold:.3f}")
         return None
 
-    def _threshold(self, arm: int) -> float | None:
+    def _threshold(self, arm: int, order: tuple[int, ...]) -> float | None:
         """Return the arm's threshold; None for the last of the order and for one that took over."""
-        if arm not in self.order[:-1]:
+        if arm not in order[:-1]:
             return None
         return self.thresholds[self.order.index(arm)]
 
-    def _why_rejected(self, last: Observation) -> str:
+    def _why_rejected(self, last: Observation, threshold: float | None) -> str:
         if last.rejected_by is not None:
             return last.rejected_by
-        return f"estimated quality {last.quality:.3f} < {self._threshold(last.arm):.3f}"
+        return f"estimated quality {last.quality:.3f} < {threshold:.3f}"

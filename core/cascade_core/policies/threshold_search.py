@@ -1,16 +1,16 @@
 """Exact search for the thresholds of a cascade on the data points.
 
-With n graded requests a threshold matters only where it falls between two scores: each level has
-n + 1 candidates. With the other levels fixed, all of them are compared by one cumulative sum over
-the sorted scores; levels are swept in turn until nothing improves, from several starts. A cascade
-of two models has one level, and is solved exactly by one sweep.
+With n graded requests a threshold matters only where it falls between two scores: a level has at
+most n + 1 candidates. The last two levels are compared for all of them at once by cumulative sums
+over the sorted scores; a level before them is tried candidate by candidate. So a cascade of two
+models costs O(n log n) and one of three O(n² log n), and both are exact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -19,8 +19,11 @@ from cascade_core.policies.threshold_cascade import ThresholdCascade
 
 # Never answers here: above every probability.
 NEVER = 1.1
-# Where the sweeps start: every level answers this share of what reaches it.
-_STARTS = (0.0, 0.25, 0.5, 0.75)
+# A level that is tried candidate by candidate gets this many at most, evenly spread over the
+# sorted scores: up to as many requests the search is exact, beyond it the grid is still fine.
+MAX_CANDIDATES = 1000
+
+_Indices = np.ndarray[Any, np.dtype[np.intp]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +38,9 @@ class TunedCascade:
 def pareto_cascades(
     score: FloatArray, quality: FloatArray, cost: FloatArray, max_depth: int = 3
 ) -> list[TunedCascade]:
-    """Return the cascades of all sub-chains that some λ prefers, cheapest first.
+    """Return the Pareto frontier over the cascades of all sub-chains, cheapest first.
 
-    Single models are the chains of length one. For every chain the λ that matter are enumerated:
-    between two cascades the slope of their connection is tried until nothing lies above it.
+    Single models are the chains of length one. Of equals the shorter chain is kept.
 
     Args:
         score: Estimated quality of each reply, shape (n, n_arms); -1 for rejected ones.
@@ -46,20 +48,44 @@ def pareto_cascades(
         cost: Dollars, shape (n, n_arms).
         max_depth: Longest chain.
     """
+    n = len(quality)
     order = np.argsort(cost.mean(axis=0), kind="stable").tolist()
     found = [
-        cascade
+        TunedCascade(ThresholdCascade(chain, tuple(thresholds)), total_quality / n, total_cost / n)
         for depth in range(1, min(max_depth, len(order)) + 1)
         for chain in combinations(order, depth)
-        for cascade in _hull(_Chain(chain, score, quality, cost))
+        for total_cost, total_quality, thresholds in _Chain(chain, score, quality, cost).options()
     ]
-    # Cheapest first; of equals the better one, then the shorter chain.
-    found.sort(key=lambda c: (c.cost, -c.quality, len(c.policy.order)))
-    best: list[TunedCascade] = []
+    # Stable: shorter chains come first, and stay first among equals.
+    found.sort(key=lambda c: (c.cost, -c.quality))
+    frontier: list[TunedCascade] = []
     for cascade in found:
-        if not best or cascade.quality > best[-1].quality:
-            best.append(cascade)
-    return best
+        if not frontier or cascade.quality > frontier[-1].quality:
+            frontier.append(cascade)
+    return frontier
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """Ways to go on from a level: totals over its rows, and the thresholds that lead there.
+
+    Attributes:
+        cost: Total dollars, shape (k,).
+        quality: Total quality, shape (k,).
+        thresholds: Of this level and the later ones, shape (k, levels left).
+    """
+
+    cost: FloatArray
+    quality: FloatArray
+    thresholds: FloatArray
+
+    def pareto(self) -> _Options:
+        """Return the options that no other is better and cheaper than, cheapest first."""
+        by_cost = np.lexsort((-self.quality, self.cost))
+        quality = self.quality[by_cost]
+        best_before = np.maximum.accumulate(np.append(-np.inf, quality[:-1]))
+        keep = by_cost[quality > best_before]
+        return _Options(self.cost[keep], self.quality[keep], self.thresholds[keep])
 
 
 class _Chain:
@@ -68,97 +94,73 @@ class _Chain:
     def __init__(
         self, chain: tuple[int, ...], score: FloatArray, quality: FloatArray, cost: FloatArray
     ) -> None:
-        self.order = chain
-        self.score = score[:, chain[:-1]]
-        self.quality = quality[:, chain]
+        self._last = len(chain) - 1
+        self._score = score[:, chain]
+        self._quality = quality[:, chain]
         # Dollars spent once level j has run.
-        self.spent = np.cumsum(cost[:, chain], axis=1)
+        self._spent = np.cumsum(cost[:, chain], axis=1)
 
-    def tune(self, cost_weight: float) -> TunedCascade:
-        """Return the best cascade found for this λ."""
-        utility = self.quality - cost_weight * self.spent
-        candidates = (self._sweep(start, utility) for start in self._starts())
-        thresholds = max(candidates, key=lambda t: self._mean(utility, t))
-        return TunedCascade(
-            ThresholdCascade(self.order, tuple(thresholds)),
-            self._mean(self.quality, thresholds),
-            self._mean(self.spent, thresholds),
+    def options(self) -> list[tuple[float, float, list[float]]]:
+        """Return (total cost, total quality, thresholds) along the chain's Pareto frontier."""
+        found = self._options(0, np.arange(len(self._quality)))
+        return list(
+            zip(found.cost.tolist(), found.quality.tolist(), found.thresholds.tolist(), strict=True)
         )
 
-    def _starts(self) -> Iterator[list[float]]:
-        levels = self.score.shape[1]
-        if levels <= 1:
-            yield [NEVER] * levels
-            return
-        for share in _STARTS:
-            yield np.quantile(self.score, 1 - share, axis=0).tolist() if share else [NEVER] * levels
+    def _options(self, level: int, rows: _Indices) -> _Options:
+        """Return the Pareto frontier for the ``rows`` that reach ``level``."""
+        if level == self._last:
+            cost, quality = self._spent[rows, level].sum(), self._quality[rows, level].sum()
+            return _Options(np.array([cost]), np.array([quality]), np.empty((1, 0)))
+        rows = rows[np.argsort(-self._score[rows, level], kind="stable")]
+        counts, thresholds = _candidates(self._score[rows, level])
+        # Totals of the first k rows, which stop here, for every candidate k.
+        cost = _totals(self._spent[rows, level], counts)
+        quality = _totals(self._quality[rows, level], counts)
+        if level == self._last - 1:
+            later_cost, later_quality = (
+                self._spent[rows, self._last],
+                self._quality[rows, self._last],
+            )
+            cost += later_cost.sum() - _totals(later_cost, counts)
+            quality += later_quality.sum() - _totals(later_quality, counts)
+            return _Options(cost, quality, thresholds[:, None]).pareto()
+        return self._each_with_later(level, rows, counts, _Options(cost, quality, thresholds))
 
-    def _sweep(self, thresholds: list[float], utility: FloatArray) -> list[float]:
-        value = self._mean(utility, thresholds)
-        while True:
-            for level in range(len(thresholds)):
-                thresholds[level] = self._best_threshold(level, thresholds, utility)
-            new = self._mean(utility, thresholds)
-            if new <= value + 1e-15:
-                return thresholds
-            value = new
-
-    def _best_threshold(self, level: int, thresholds: list[float], utility: FloatArray) -> float:
-        stops = self._stopping_level(thresholds[:level])
-        reached = stops == level if level else np.ones(len(utility), dtype=np.bool_)
-        if not reached.any():
-            return thresholds[level]
-        later = self._stopping_level([NEVER] * (level + 1) + thresholds[level + 1 :])
-        rows = np.flatnonzero(reached)
-        gain = utility[rows, level] - utility[rows, later[rows]]
-        score = self.score[rows, level]
-        by_score = np.argsort(-score, kind="stable")
-        score, total = score[by_score], np.cumsum(gain[by_score])
-        # Equal scores stop together, and a rejected reply (-1) never stops.
-        possible = (np.append(score[1:], -np.inf) < score) & (score >= 0)
-        total = np.where(possible, total, -np.inf)
-        best = int(total.argmax())
-        if total[best] <= 0:
-            return NEVER
-        below = score[best + 1] if best + 1 < len(score) else 0.0
-        # Half-way to the next score: the widest margin for scores not seen yet.
-        return float((score[best] + max(below, 0.0)) / 2)
-
-    def _stopping_level(self, thresholds: list[float]) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-        """Return at which level each row stops, shape (n,)."""
-        if not thresholds:
-            return np.zeros(len(self.quality), dtype=np.intp)
-        stops = self.score[:, : len(thresholds)] >= np.array(thresholds)
-        return np.where(stops.any(axis=1), stops.argmax(axis=1), len(thresholds))
-
-    def _mean(self, values: FloatArray, thresholds: list[float]) -> float:
-        """Return the mean of ``values`` (n, levels) at the level where each row stops."""
-        return float(values[np.arange(len(values)), self._stopping_level(thresholds)].mean())
+    def _each_with_later(
+        self, level: int, rows: _Indices, counts: _Indices, here: _Options
+    ) -> _Options:
+        spread = np.linspace(0, len(counts) - 1, min(len(counts), MAX_CANDIDATES))
+        joined: list[_Options] = []
+        for k in np.unique(spread.astype(np.intp)).tolist():
+            later = self._options(level + 1, rows[counts[k] :])
+            first = np.full((len(later.cost), 1), here.thresholds[k])
+            joined.append(
+                _Options(
+                    here.cost[k] + later.cost,
+                    here.quality[k] + later.quality,
+                    np.hstack([first, later.thresholds]),
+                )
+            )
+        return _Options(
+            np.concatenate([o.cost for o in joined]),
+            np.concatenate([o.quality for o in joined]),
+            np.concatenate([o.thresholds for o in joined]),
+        ).pareto()
 
 
-def _hull(chain: _Chain) -> list[TunedCascade]:
-    """Return the cascades of one chain that are best for some λ >= 0."""
-    if len(chain.order) == 1:
-        return [chain.tune(0.0)]
-    best = chain.tune(0.0)
-    # Heavy enough that any dollar saved outweighs any quality.
-    cheapest = chain.tune(1e3 / max(float(chain.spent[:, 0].mean()), 1e-30))
-    return [cheapest, *_between(chain, cheapest, best), best]
+def _candidates(score: FloatArray) -> tuple[_Indices, FloatArray]:
+    """Return how many of the descending scores may stop here, and the threshold for each.
+
+    Equal scores stop together, and rejected replies (-1) never do. A threshold lies half-way to the
+    next score: the widest margin for scores not seen yet.
+    """
+    following = np.append(np.maximum(score[1:], 0.0), 0.0)[: len(score)]
+    ends = np.flatnonzero((score >= 0) & (np.append(score[1:], -np.inf)[: len(score)] < score))
+    thresholds = np.append(NEVER, (score[ends] + following[ends]) / 2)
+    return np.append(0, ends + 1), thresholds
 
 
-def _between(
-    chain: _Chain, low: TunedCascade, high: TunedCascade, depth: int = 8
-) -> list[TunedCascade]:
-    dearer, better = high.cost - low.cost, high.quality - low.quality
-    if depth == 0 or dearer <= 0 or better <= 0:
-        return []
-    cost_weight = better / dearer
-    middle = chain.tune(cost_weight)
-    gain = (middle.quality - low.quality) - cost_weight * (middle.cost - low.cost)
-    if gain <= 1e-12:
-        return []
-    return [
-        *_between(chain, low, middle, depth - 1),
-        middle,
-        *_between(chain, middle, high, depth - 1),
-    ]
+def _totals(values: FloatArray, counts: _Indices) -> FloatArray:
+    """Return the sum of the first k values for every k in ``counts``."""
+    return np.append(0.0, np.cumsum(values))[counts]

@@ -13,10 +13,12 @@ _FILTERED = frozenset({"content_filter", "safety", "refusal", "blocklist", "proh
 
 # Only how a reply begins is looked at: an answer may well quote such a sentence further on.
 _OPENING = re.compile(
-    r"\s*(?:i['’]?m (?:very |so )?sorry,?|i am sorry,?|sorry,?|i apologi[sz]e,?|unfortunately,?)?"
+    r"\s*(?:i['’]?m (?:very |so )?sorry|i am sorry|sorry|i apologi[sz]e|unfortunately)?[,.!]?"
     r"\s*(?:but )?(?:as an? (?:ai|large)[^.,]{0,40}, )?"
-    r"i (?:can['’]?t|cannot|can not|am unable to|['’]m unable to|am not able to|won['’]?t)"
-    r" (?:help|assist|answer|provide|comply|do that|fulfil|continue|discuss|engage|create)",
+    r"(?:i (?:can['’]?t|cannot|can not|won['’]?t)|i(?: a|['’])m (?:unable|not able) to)"
+    # "I can't help but notice" is no refusal.
+    r" (?:help(?! but\b)|assist|answer|provide|comply|do that|fulfil|continue|discuss|engage"
+    r"|create)",
     re.IGNORECASE,
 )
 _LOOKED_AT_CHARACTERS = 200

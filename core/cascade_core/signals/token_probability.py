@@ -26,11 +26,14 @@ class TokenProbabilitySignal:
         logprobs = reply.token_logprobs
         if not logprobs:
             return NOTHING
+        mean = sum(logprobs) / len(logprobs)
+        if math.isnan(mean):  # min(0, NaN) is 0: a broken number would look like certainty
+            return NOTHING
         # Providers send -9999 or -inf for "none": exp makes that 0, which is what it means. Some
         # round up to a hair above 0.
         return Reading(
             {
-                MEAN: math.exp(min(0.0, sum(logprobs) / len(logprobs))),
+                MEAN: math.exp(min(0.0, mean)),
                 MINIMUM: math.exp(min(0.0, *logprobs)),
             }
         )

@@ -1,0 +1,218 @@
+"""A self-contained HTML page: the cost-quality plot and the figures behind it.
+
+Needs Plotly, from the ``cli`` extra. The page loads nothing from the network.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cascade_core.evaluation.results import Summary
+
+_INK, _MUTED, _ACCENT, _GOOD = "#1f2933", "#7b8794", "#2563eb", "#059669"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the page shows; every figure must come from held-out requests.
+
+    Attributes:
+        title: Heading.
+        verdict: One sentence that says what the figures mean.
+        singles: Every model alone.
+        policies: The fitted policies along the frontier, cheapest first.
+        chosen: What was measured for the policy in use, one row an entry point.
+        mixing: Random mixing at the cost of the chosen policy.
+        oracle: The best choice that hindsight could make.
+        notes: How the figures were obtained.
+    """
+
+    title: str
+    verdict: str
+    singles: Sequence[Summary]
+    policies: Sequence[Summary]
+    chosen: Sequence[Summary]
+    mixing: Summary
+    oracle: Summary
+    notes: Sequence[str]
+
+    def rows(self) -> list[Summary]:
+        """Return the rows of the table, baselines first."""
+        return [*self.singles, self.mixing, *self.chosen, self.oracle]
+
+
+def write_report(report: Report, path: Path) -> None:
+    """Write ``report`` as one HTML file; the file appears whole or not at all.
+
+    Raises:
+        ModuleNotFoundError: Plotly is not installed.
+        OSError: The file cannot be written.
+    """
+    page = _page(report)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".html")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(page)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _page(report: Report) -> str:
+    # Plotly ships no types; what it takes and gives here is plain JSON and text.
+    from plotly.io import to_html  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+
+    plot: str = to_html(
+        _figure(report),
+        include_plotlyjs=True,
+        full_html=False,
+        config={"displaylogo": False, "responsive": True},
+    )
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in report.notes)
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{html.escape(report.title)}</title><style>{_STYLE}</style></head><body><main>"
+        f"<h1>{html.escape(report.title)}</h1><p class=verdict>{html.escape(report.verdict)}</p>"
+        f"{plot}{_table(report)}<ul class=notes>{notes}</ul></main></body></html>"
+    )
+
+
+def _figure(report: Report) -> dict[str, Any]:
+    """Return the plot as Plotly's plain JSON description."""
+    traces = [
+        _trace("random mixing", _upper_hull(report.singles), _MUTED, line="dot", bars=False),
+        _trace("random mixing, same cost", [report.mixing], _MUTED, symbol="x"),
+        _trace("policies on the frontier", report.policies, _ACCENT, line="solid", bars=False),
+        _trace("single models", report.singles, _INK, symbol="circle", label=True),
+        _trace("oracle (hindsight)", [report.oracle], _MUTED, symbol="star", bars=False),
+        _trace("this cascade, measured live", report.chosen, _GOOD, symbol="diamond"),
+    ]
+    axis = {"gridcolor": "#e4e7eb", "zeroline": False}
+    return {
+        "data": traces,
+        "layout": {
+            "template": "plotly_white",
+            "height": 520,
+            "hovermode": "closest",
+            "font": {"family": "system-ui, sans-serif", "color": _INK},
+            "margin": {"l": 70, "r": 20, "t": 20, "b": 60},
+            "xaxis": {**axis, "title": {"text": "US dollars per 1,000 requests"}},
+            "yaxis": {**axis, "title": {"text": "accuracy"}, "tickformat": ".0%"},
+            "legend": {"orientation": "h", "y": -0.2},
+        },
+    }
+
+
+def _upper_hull(singles: Sequence[Summary]) -> list[Summary]:
+    """Return the models that blind mixing would use, from the cheapest to the best."""
+    hull: list[Summary] = []
+    for model in sorted(singles, key=lambda s: (s.cost_per_1000, -s.quality.mean)):
+        while len(hull) > 1 and _slope(hull[-2], hull[-1]) <= _slope(hull[-2], model):
+            hull.pop()
+        if not hull or model.quality.mean > hull[-1].quality.mean:
+            hull.append(model)
+    return hull
+
+
+def _slope(a: Summary, b: Summary) -> float:
+    return (b.quality.mean - a.quality.mean) / max(b.cost_per_1000 - a.cost_per_1000, 1e-300)
+
+
+def _trace(
+    name: str,
+    points: Sequence[Summary],
+    color: str,
+    *,
+    symbol: str = "circle",
+    line: str | None = None,
+    label: bool = False,
+    bars: bool = True,
+) -> dict[str, Any]:
+    mode = "+".join(
+        part for part, wanted in (("lines", line), ("markers", True), ("text", label)) if wanted
+    )
+    trace: dict[str, Any] = {
+        "type": "scatter",
+        "name": name,
+        "mode": mode,
+        "x": [p.cost_per_1000 for p in points],
+        "y": [p.quality.mean for p in points],
+        "text": [p.name for p in points],
+        "textposition": "top center",
+        "cliponaxis": False,
+        "customdata": [_hover(p) for p in points],
+        "hovertemplate": "%{customdata}<extra></extra>",
+        "marker": {"color": color, "size": 7 if line else 12, "symbol": symbol},
+    }
+    if line:
+        trace["line"] = {"color": color, "dash": line, "width": 2}
+    if bars:
+        trace["error_y"] = {
+            "type": "data",
+            "symmetric": False,
+            "array": [p.quality.high - p.quality.mean for p in points],
+            "arrayminus": [p.quality.mean - p.quality.low for p in points],
+            "color": color,
+            "thickness": 1,
+        }
+    return trace
+
+
+def _hover(point: Summary) -> str:
+    return (
+        f"<b>{html.escape(point.name)}</b><br>accuracy {_percent(point)}"
+        f"<br>${point.cost_per_1000:.4f} per 1,000<br>{html.escape(shares_text(point))}"
+    )
+
+
+def shares_text(row: Summary) -> str:
+    """Return who answered which share, for people; arms that answered nothing are left out.
+
+    Examples:
+        >>> from cascade_core.evaluation import Interval
+        >>> shares_text(Summary("x", Interval(1, 1, 1), 0.1, 0.1, {"a": 0.75, "b": 0.25, "c": 0}))
+        'a 75 %, b 25 %'
+    """
+    return ", ".join(
+        f"{arm} {share:.0%}".replace("%", " %") for arm, share in row.shares.items() if share > 0
+    )
+
+
+def _percent(row: Summary) -> str:
+    q = row.quality
+    return f"{100 * q.mean:.1f} % [{100 * q.low:.1f}, {100 * q.high:.1f}]"
+
+
+def _table(report: Report) -> str:
+    head = "".join(
+        f"<th>{cell}</th>"
+        for cell in ("", "accuracy [95 %]", "$ per 1,000", "mean latency", "answered by")
+    )
+    rows = "".join(
+        f"<tr class={'chosen' if row in report.chosen else 'other'}><td>{html.escape(row.name)}"
+        f"</td><td>{_percent(row)}</td><td>{row.cost_per_1000:.4f}</td>"
+        f"<td>{row.latency_seconds * 1000:.0f} ms</td><td>{html.escape(shares_text(row))}</td></tr>"
+        for row in report.rows()
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+_STYLE = """
+body{margin:0;background:#f5f7fa;color:#1f2933;font:16px/1.5 system-ui,sans-serif}
+main{max-width:1000px;margin:2rem auto;padding:1.5rem 2rem;background:#fff;border-radius:12px}
+h1{margin:0 0 .5rem;font-size:1.5rem}.verdict{font-size:1.1rem;margin:0 0 1rem}
+table{border-collapse:collapse;width:100%;margin-top:1rem;font-size:.92rem}
+th,td{text-align:left;padding:.4rem .6rem;border-bottom:1px solid #e4e7eb;
+font-variant-numeric:tabular-nums}th{color:#52606d}
+tr.chosen{background:#ecfdf5;font-weight:600}.notes{color:#52606d;font-size:.9rem}
+"""
