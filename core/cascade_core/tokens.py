@@ -23,9 +23,13 @@ if TYPE_CHECKING:
 
 TokenCounter = Callable[[str], int]
 
-# Words in pieces of about six letters, numbers in threes, every other sign on its own. On English,
-# code and JSON this is within a fifth of the true count, where characters / 4 misses JSON by half.
-_PIECE = re.compile(r" ?[A-Za-z]{1,6}|\d{1,3}|\s+|[^\sA-Za-z\d]")
+# Words in pieces of about six letters (Greek and Cyrillic ones of three), numbers in threes, ASCII
+# signs in pairs, every other sign on its own. On English, code and JSON this is within a fifth of
+# the true count (indented JSON: a quarter too few), where characters / 4 misses JSON by half.
+_PIECE = re.compile(
+    r" ?[A-Za-z\u00aa-\u024f]{1,6}|[\u0370-\u058f]{1,3}|\d{1,3}|\s+|[!-/:-@\[-`{-~]{1,2}"
+    r"|[^\sA-Za-z\d\u00aa-\u024f\u0370-\u058f]"
+)
 
 _SAMPLES = 8
 _SAMPLE_CHARACTERS = 500
