@@ -15,8 +15,11 @@ from langchain_core.runnables import RunnableConfig
 from cascade_core import Call, Cascade, Chunks, Flow, Outcome, Reply, Request
 from langchain_cascade._chunks import as_chunk, merged, shows
 from langchain_cascade._failures import Recoverable
-from langchain_cascade._messages import as_message, to_reply
-from langchain_cascade._runs import child_context
+from langchain_cascade._messages import as_message, to_reply, to_request
+from langchain_cascade._parts import Parts
+from langchain_cascade._runs import ParentRun, child_context
+from langchain_cascade._structured import OutputSchema
+from langchain_cascade._tools import check_takes_tools, take_tools, takes_tools
 from langchain_cascade._typing import CallOptions, ChildModel
 
 Prepare = Callable[[ChildModel], ChildModel]
@@ -46,6 +49,44 @@ class RouterCall:
     config: RunnableConfig
     kwargs: CallOptions
     recoverable: Recoverable
+
+    @classmethod
+    def of(
+        cls,
+        parts: Parts,
+        messages: Sequence[BaseMessage],
+        stop: list[str] | None,
+        kwargs: CallOptions,
+        parent: ParentRun,
+    ) -> RouterCall:
+        """Return the call: what is meant for the router is taken out of ``kwargs``."""
+        schema: OutputSchema | None = kwargs.pop("cascade_schema", None)
+        native = schema is not None and schema.native
+        tools, options = take_tools(kwargs)
+        unavailable = parts.without_tools if tools or native else frozenset[int]()
+        check_takes_tools(parts.names, unavailable)
+        pinned = kwargs.pop("model", None)
+        if stop is not None:
+            kwargs["stop"] = stop
+        config = parent.child_config()
+
+        def prepare(child: ChildModel) -> ChildModel:
+            if schema is not None and schema.native:
+                return schema.bind_to(child, config)
+            if tools is None or not takes_tools(child):  # an empty list binds to whoever can
+                return child
+            return tools.bind_to(child, options, config)
+
+        return cls(
+            cascade=parts.deciding(pinned, schema),
+            request=to_request(messages, unavailable),
+            children=parts.children,
+            prepare=prepare,
+            messages=messages,
+            config=config,
+            kwargs=kwargs,
+            recoverable=parts.recoverable,
+        )
 
     def flow(self) -> Flow[Outcome[AIMessage]]:
         """Return the core's flow for this request."""

@@ -11,13 +11,19 @@ from langchain_core.runnables.config import (
     _set_config_context,  # pyright: ignore[reportPrivateUsage]
     var_child_runnable_config,
 )
+from langchain_core.tracers import _streaming
 
 try:
     from langchain_core.utils.uuid import uuid7
 except ImportError:  # pragma: no cover
     uuid7 = None  # type: ignore[assignment]
 
-__all__ = ["new_run_id", "set_child_context"]
+STREAMING_HANDLERS: tuple[type, ...] = tuple(
+    getattr(_streaming, name)
+    for name in ("_StreamingCallbackHandler", "_V2StreamingCallbackHandler")
+    if hasattr(_streaming, name)  # the second one is younger
+)
+"""The handlers that feed streams: LangGraph's messages, the stream events of every version."""
 
 
 def new_run_id() -> UUID:

@@ -29,12 +29,8 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config, var_child_runnable_config
-from langchain_core.tracers._streaming import (
-    _StreamingCallbackHandler,  # pyright: ignore[reportPrivateUsage]
-    _V2StreamingCallbackHandler,  # pyright: ignore[reportPrivateUsage]
-)
 
-from langchain_cascade._compat import new_run_id, set_child_context
+from langchain_cascade._compat import STREAMING_HANDLERS, new_run_id, set_child_context
 
 # LangGraph's own mark for runs that no message stream may show: a second lock on the same door.
 _NOSTREAM = "nostream"
@@ -225,7 +221,7 @@ def sees_children(handler: BaseCallbackHandler) -> bool:
 
 @lru_cache(maxsize=256)
 def _is_streaming(kind: type) -> bool:
-    return issubclass(kind, _V2StreamingCallbackHandler | _StreamingCallbackHandler)
+    return issubclass(kind, STREAMING_HANDLERS)
 
 
 @lru_cache(maxsize=256)

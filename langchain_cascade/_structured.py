@@ -10,6 +10,7 @@ from operator import itemgetter
 from typing import Any, cast
 
 from langchain_core.exceptions import OutputParserException
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
@@ -17,6 +18,7 @@ from langchain_core.output_parsers.transform import BaseCumulativeTransformOutpu
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import (
     Runnable,
+    RunnableConfig,
     RunnableParallel,
     RunnablePassthrough,
 )
@@ -25,6 +27,7 @@ from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import ValidationError
 
 from cascade_core import InvalidConfiguration, Reading, Reply
+from langchain_cascade._tools import rebound
 from langchain_cascade._typing import ChildModel, as_model
 
 METHODS = ("function_calling", "json_schema", "json_mode")
@@ -52,20 +55,21 @@ class OutputSchema(dict[str, Any]):
         """Return a rejection if the reply does not fit: this is one of the core's signals."""
         return Reading() if self._accepts(reply.value) else Reading(rejected_by="schema")
 
-    def bind_to(self, child: ChildModel) -> ChildModel:
+    def bind_to(self, child: ChildModel, config: RunnableConfig) -> ChildModel:
         """Return ``child`` asked for this schema in its provider's own way, not yet parsed.
 
         The child gets plain JSON Schema. Given a class, some providers' clients parse it
         themselves, and raise where it does not fit: the usage that is billed would be lost.
         """
-        asked = cast("Any", child).with_structured_output(
-            self.json_schema, method=self.method, **self.options
-        )
+        return rebound(child, self._bound, config)
+
+    def _bound(self, model: BaseChatModel) -> ChildModel:
+        asked = model.with_structured_output(self.json_schema, method=self.method, **self.options)
         # LangChain's own shape everywhere: the model with the schema bound, then a parser.
         first = getattr(asked, "first", None)
         if first is None:
             raise InvalidConfiguration(
-                f"{type(child).__name__} has no structured output of its own for "
+                f"{type(model).__name__} has no structured output of its own for "
                 f"method={self.method!r}. Use method='function_calling'."
             )
         return as_model(first)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
@@ -12,7 +12,9 @@ from langchain_core.runnables.configurable import DynamicRunnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from cascade_core import InvalidConfiguration
-from langchain_cascade._typing import CallOptions, ChildModel
+from langchain_cascade._typing import CallOptions, ChildModel, as_model
+
+Bind = Callable[[BaseChatModel], ChildModel]
 
 
 class BoundTool(dict[str, Any]):
@@ -43,12 +45,16 @@ class BoundTools(list[BoundTool]):
     ) -> ChildModel:
         """Return ``child`` with these tools; ``options`` are those of its ``bind_tools``."""
         tools = [tool.source for tool in self]
+
+        def bind(model: BaseChatModel) -> ChildModel:
+            return model.bind_tools(tools, **options)
+
         if options != self.options or _depends_on_config(child):
-            return bind_tools(child, tools, options, config)
+            return rebound(child, bind, config)
         known = self._bound.get(id(child))
         # The child is kept beside its binding, so that its id stays its own.
         if known is None or known[0] is not child:
-            known = self._bound[id(child)] = (child, bind_tools(child, tools, options, config))
+            known = self._bound[id(child)] = (child, rebound(child, bind, config))
         return known[1]
 
 
@@ -71,30 +77,29 @@ def takes_tools(child: ChildModel) -> bool:
 
 
 def check_takes_tools(names: Sequence[str], without_tools: frozenset[int]) -> None:
-    """Refuse tools for a cascade in which no model takes any."""
+    """Refuse tools, or a schema, for a cascade in which no model takes any."""
     if len(without_tools) == len(names):
         raise InvalidConfiguration(
-            f"Tools were given, and none of the models {list(names)} takes tools: none has a "
-            "bind_tools of its own."
+            f"Tools or a schema were given, and none of the models {list(names)} takes tools: "
+            "none has a bind_tools of its own."
         )
 
 
-def bind_tools(
-    child: ChildModel, tools: Sequence[Any], options: CallOptions, config: RunnableConfig
-) -> ChildModel:
-    """Return ``child`` with ``tools`` bound inside its wrappers, which stay around it."""
+def rebound(child: ChildModel, bind: Bind, config: RunnableConfig) -> ChildModel:
+    """Return ``child`` with the chat model in it replaced by what ``bind`` makes of that model.
+
+    The wrappers stay around it: what the model was bound with, its retries and its fallbacks.
+    """
     if isinstance(child, BaseChatModel):
-        return child.bind_tools(tools, **options)
+        return bind(child)
     if isinstance(child, DynamicRunnable):
         prepared, _ = cast("Any", child).prepare(config)
-        return bind_tools(prepared, tools, options, config)
-    inner = [bind_tools(model, tools, options, config) for model in _inner(child)]
+        return rebound(prepared, bind, config)
+    inner = [rebound(model, bind, config) for model in _inner(child)]
     wrapper = cast("Any", child)
     if isinstance(child, RunnableWithFallbacks):
-        rebound = wrapper.model_copy(update={"runnable": inner[0], "fallbacks": inner[1:]})
-    else:
-        rebound = wrapper.model_copy(update={"bound": inner[0]})
-    return cast("ChildModel", rebound)
+        return as_model(wrapper.model_copy(update={"runnable": inner[0], "fallbacks": inner[1:]}))
+    return as_model(wrapper.model_copy(update={"bound": inner[0]}))
 
 
 def _inner(child: ChildModel) -> list[ChildModel]:

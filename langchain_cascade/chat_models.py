@@ -42,18 +42,113 @@ from cascade_core.pricing import PriceLike
 from langchain_cascade._arms import PROVIDER
 from langchain_cascade._call import RouterCall, as_prompt
 from langchain_cascade._chunks import ended, passed
-from langchain_cascade._messages import to_request, to_result
+from langchain_cascade._messages import to_result
 from langchain_cascade._parts import Parts
-from langchain_cascade._runs import Link, ParentRun, announce, link_to, linked, veil
+from langchain_cascade._runs import Link, announce, link_to, linked, veil
 from langchain_cascade._structured import OutputSchema, parsed_by
-from langchain_cascade._tools import BoundTools, check_takes_tools, take_tools, takes_tools
-from langchain_cascade._typing import CallOptions, ChildModel, ChildModels
+from langchain_cascade._tools import BoundTools, check_takes_tools
+from langchain_cascade._typing import CallOptions, ChildModels
 
 _OPTIONS = ("models", "policy", "prices", "validators", "escalate_on")
 
 
 class CascadeRouterLLM(BaseChatModel):
-    """Several chat models, cheap to strong, as one."""
+    """Several chat models, cheap to strong, as one chat model.
+
+    Setup:
+        ``pip install "cascade-router[langchain]"`` and the packages of your models. The models keep
+        their own keys and settings; the router has none.
+
+    Key init args:
+        models:
+            Chat models, cheap to strong, named by their ``model_name``; or a mapping from names of
+            your own to models. A model may be wrapped (``with_retry``, ``with_fallbacks``,
+            ``bind``, ``configurable_fields``), be a cascade, or be any Runnable that answers
+            messages with an ``AIMessage``.
+        policy:
+            A decision rule, or a ``FittedPolicy`` that was learnt for these models.
+        prices:
+            ``Price`` or (input, output[, cached input]) in US dollars per million tokens, by name;
+            for models that the price table does not know.
+        validators:
+            Checks of your own: callables that take a ``Reply`` and return a bool or a number in
+            [0, 1]; asynchronous ones where the router is awaited.
+        escalate_on:
+            Further exception classes that count as a model's failure.
+
+    What it assumes without a policy:
+        It starts safely and claims nothing. The models are asked in the given order, and an answer
+        is accepted if it is not cut off, refused, empty or turned down by a validator, and if its
+        mean token probability, where the provider sends one (``logprobs=True``), is at least 0.8.
+        The last model's answer is always accepted. With neither log-probabilities nor validators,
+        nearly every first answer is accepted: give one of the two.
+
+    Instantiate:
+        >>> from langchain_core.language_models import FakeListChatModel
+        >>> def is_long(reply):
+        ...     return len(reply.text) > 10
+        >>> model = CascadeRouterLLM(
+        ...     models={
+        ...         "cheap": FakeListChatModel(responses=["Dunno."]),
+        ...         "strong": FakeListChatModel(responses=["Forty-two, since 1979."]),
+        ...     },
+        ...     prices={"cheap": (0.1, 0.4), "strong": (2.0, 8.0)},
+        ...     validators=[is_long],
+        ... )
+
+    Invoke:
+        >>> message = model.invoke("What is the answer?")
+        >>> message.content
+        'Forty-two, since 1979.'
+
+    Response metadata:
+        Which models ran, why, for how many dollars and seconds. ``usage_metadata`` is the accepted
+        call's alone; the total of all calls is in here.
+
+        >>> report = message.response_metadata["cascade"]
+        >>> report["answered_by"], report["attempts"][0]["rejected_by"]
+        ('strong', 'validator is_long')
+        >>> report["cost_usd"] > 0
+        True
+
+    Stream:
+        A draft that may still be rejected is judged first and replayed once accepted; a call that
+        cannot be rejected is shown while it arrives. The last chunk carries the report.
+
+        >>> "".join(chunk.content for chunk in model.stream("What is the answer?"))
+        'Forty-two, since 1979.'
+
+    Async:
+        ``await model.ainvoke(...)``, ``async for chunk in model.astream(...)``,
+        ``await model.abatch([...])``: awaited all through; cancelling closes the model's stream.
+
+    Tool calling:
+        ``model.bind_tools([...])``: bound to each model in its own format when it is called;
+        models without tools are left out of such requests.
+
+    Structured output:
+        ``model.with_structured_output(Schema)``: a draft that breaks the schema is rejected, and
+        what the last model gets wrong is LangChain's own parsing error. ``include_raw=True`` keeps
+        the message; ``method="json_schema"`` asks each provider in its own way.
+
+    Failures:
+        A model's failure (provider, transport, time-out) hands over to the next one; give all but
+        the last model ``max_retries=0``, or its client retries for seconds first. If all fail,
+        ``AllModelsFailed`` groups every cause. Your own errors surface.
+
+    Callbacks:
+        The models' runs lie under the router's in every tracer, and usage handlers count each call
+        once. Every other handler sees one model, the router, and no rejected draft; with an
+        attribute ``sees_cascade_children = True`` it sees the models' runs in place of the usage on
+        the router's.
+
+    One model for one call:
+        ``model.invoke(..., model="strong")`` asks the model of that name.
+
+    Raises:
+        InvalidConfiguration: Models, policy, prices, validators or options that cannot serve; its
+            subclasses ``MissingPrice`` and ``PolicyMismatch`` say so of the policy.
+    """
 
     # Values of the core: pydantic has no schema for them, and its errors would hide the core's.
     models: SkipValidation[ChildModels]
@@ -96,8 +191,6 @@ class CascadeRouterLLM(BaseChatModel):
             )
         return parts
 
-    # --- Answering ---
-
     @override
     def _generate(
         self,
@@ -106,7 +199,7 @@ class CascadeRouterLLM(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        call = self._call(messages, stop, link_to(run_manager).parent, kwargs)
+        call = RouterCall.of(self._parts, messages, stop, kwargs, link_to(run_manager).parent)
         return to_result(drive(call.flow(), call.invoke, call.recoverable))
 
     # LangChain inspects this signature in every call: stated once, it need not be worked out.
@@ -120,7 +213,7 @@ class CascadeRouterLLM(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        call = self._call(messages, stop, link_to(run_manager).parent, kwargs)
+        call = RouterCall.of(self._parts, messages, stop, kwargs, link_to(run_manager).parent)
         return to_result(await drive_async(call.flow(), call.ainvoke, call.recoverable))
 
     cast("Any", _agenerate).__signature__ = inspect.signature(_agenerate)
@@ -134,15 +227,9 @@ class CascadeRouterLLM(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         link = link_to(run_manager)
-        link.chunks = self._shown(link, self._call(messages, stop, link.parent, kwargs))
+        call = RouterCall.of(self._parts, messages, stop, kwargs, link.parent)
+        link.chunks = _shown(link, call)
         return link.chunks
-
-    def _shown(self, link: Link, call: RouterCall) -> Generator[ChatGenerationChunk]:
-        driven = drive_stream(call.flow(), call.stream, call.chunks, call.recoverable)
-        with closing(driven):
-            for item in driven:
-                chunk = ended(item.result) if isinstance(item, Done) else passed(item)
-                yield ChatGenerationChunk(message=link.veiled(chunk))
 
     @override
     def _astream(
@@ -153,51 +240,11 @@ class CascadeRouterLLM(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         link = link_to(run_manager)
-        link.achunks = self._ashown(link, self._call(messages, stop, link.parent, kwargs))
+        call = RouterCall.of(self._parts, messages, stop, kwargs, link.parent)
+        link.achunks = _ashown(link, call)
         return link.achunks
 
-    async def _ashown(self, link: Link, call: RouterCall) -> AsyncGenerator[ChatGenerationChunk]:
-        driven = drive_stream_async(call.flow(), call.astream, call.chunks, call.recoverable)
-        async with aclosing(driven):
-            async for item in driven:
-                chunk = ended(item.result) if isinstance(item, Done) else passed(item)
-                yield ChatGenerationChunk(message=link.veiled(chunk))
-
-    def _call(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None,
-        parent: ParentRun,
-        kwargs: CallOptions,
-    ) -> RouterCall:
-        parts, config = self._parts, parent.child_config()
-        schema: OutputSchema | None = kwargs.pop("cascade_schema", None)
-        tools, options = take_tools(kwargs)
-        if tools:
-            check_takes_tools(parts.names, parts.without_tools)
-        pinned = kwargs.pop("model", None)
-        if stop is not None:
-            kwargs["stop"] = stop
-
-        def prepare(child: ChildModel) -> ChildModel:
-            if schema is not None and schema.native:
-                return schema.bind_to(child)
-            if tools is None or not takes_tools(child):  # an empty list binds to whoever can
-                return child
-            return tools.bind_to(child, options, config)
-
-        return RouterCall(
-            cascade=parts.deciding(pinned, schema),
-            request=to_request(messages, parts.without_tools if tools else frozenset()),
-            children=parts.children,
-            prepare=prepare,
-            messages=messages,
-            config=config,
-            kwargs=kwargs,
-            recoverable=parts.recoverable,
-        )
-
-    # --- Runs: where LangChain gives no run manager, the run is noted for ``_stream`` to find ---
+    # LangChain gives ``_stream`` no run manager: here the run is noted, for it to find.
 
     @override
     def _generate_with_cache(
@@ -259,8 +306,6 @@ class CascadeRouterLLM(BaseChatModel):
                 yield link.unveiled(chunk)
                 chunk = await anext(source, None)
 
-    # --- Tools and structured output ---
-
     @override
     def bind_tools(
         self,
@@ -304,8 +349,6 @@ class CascadeRouterLLM(BaseChatModel):
             return parsed_by(self.bind(**further), output.parser, include_raw)
         model = self._bind([schema], "any", output.options, **further)
         return parsed_by(model, output.parser, include_raw)
-
-    # --- What LangChain asks of every model ---
 
     @property
     @override
@@ -351,6 +394,22 @@ class CascadeRouterLLM(BaseChatModel):
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         # Not the fields: they hold the children with all their settings.
         return [("models", self._parts.names), ("policy", self._parts.cascade.policy)]
+
+
+def _shown(link: Link, call: RouterCall) -> Generator[ChatGenerationChunk]:
+    driven = drive_stream(call.flow(), call.stream, call.chunks, call.recoverable)
+    with closing(driven):
+        for item in driven:
+            chunk = ended(item.result) if isinstance(item, Done) else passed(item)
+            yield ChatGenerationChunk(message=link.veiled(chunk))
+
+
+async def _ashown(link: Link, call: RouterCall) -> AsyncGenerator[ChatGenerationChunk]:
+    driven = drive_stream_async(call.flow(), call.astream, call.chunks, call.recoverable)
+    async with aclosing(driven):
+        async for item in driven:
+            chunk = ended(item.result) if isinstance(item, Done) else passed(item)
+            yield ChatGenerationChunk(message=link.veiled(chunk))
 
 
 def _link(run: Any) -> Link:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -92,10 +92,11 @@ def _beside_the_text(
 
 def _own_account(additional_kwargs: Mapping[str, Any]) -> tuple[float | None, Usage | None]:
     """Return what a cascade, as a model of this one, says that all its calls took."""
-    report = cast("Mapping[str, Any]", additional_kwargs.get(KEY) or {})
-    if "usage" not in report:  # no cascade, or the stream of one that broke before its end
+    report = additional_kwargs.get(KEY)
+    usage = _raw.look(report, "usage")
+    if usage is None:  # no cascade, or the stream of one that broke before its end
         return None, None
-    return report["cost_usd"], Usage(**report["usage"])
+    return _raw.look(report, "cost_usd"), Usage(**usage)
 
 
 def _usage(chunks: Sequence[Response], message_kwargs: Mapping[str, Any]) -> Usage | None:

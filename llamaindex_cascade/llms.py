@@ -79,7 +79,7 @@ class CascadeRouterLLM(FunctionCallingLLM):
             name; for models that the price table does not know.
         validators: Checks of your own: callables that take a ``Reply`` and return a bool or a
             number in [0, 1]; asynchronous ones where the cascade is awaited.
-        escalate_on: Further exception classes that count as a model's failure.
+        escalate_on: Further exception classes, or one, that count as a model's failure.
         options: Those of every LlamaIndex LLM, such as ``callback_manager`` and ``system_prompt``.
 
     Raises:
@@ -122,7 +122,7 @@ class CascadeRouterLLM(FunctionCallingLLM):
         policy: Policy | FittedPolicy | None = None,
         prices: Mapping[str, PriceLike] | None = None,
         validators: Mapping[str, Validator] | Sequence[Validator] = (),
-        escalate_on: Sequence[type[Exception]] = (),
+        escalate_on: type[Exception] | Sequence[type[Exception]] = (),
         **options: Any,
     ) -> None:
         # Checked before pydantic sees them: it would wrap the core's errors in its own.

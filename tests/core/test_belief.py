@@ -91,6 +91,7 @@ def test_observing_leaves_the_belief_before_it_as_it_was() -> None:
 def test_a_certain_belief_is_corrected_by_what_is_seen() -> None:
     belief = Belief.independent(np.array([0.5, 0.5]), np.zeros(2), np.zeros(2))
     np.testing.assert_array_equal(belief.observe(0, 0.2).mean, [0.2, 0.5])
+    np.testing.assert_array_equal(belief.mean, [0.5, 0.5])
 
 
 GOOD = {"mean": [0.5, 0.5], "sd": [0.1, 0.1], "cost": [1.0, math.nan]}

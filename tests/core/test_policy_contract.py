@@ -133,11 +133,12 @@ def play(policy: Policy, world: World) -> Played:
 
 def check_step(policy: Policy, trace: Trace, calls: list[Call], action: Action) -> None:
     last = trace.attempts[-1] if trace.attempts else None
+    left = set(range(len(trace.prior.mean))) - trace.unavailable - {c.arm for c in calls}
     if isinstance(action, Call):
-        assert action.arm in trace.untried, "an arm is called once, and only if it can serve"
+        assert action.arm in left, "an arm is called once, and only if it can serve"
     if calls and calls[-1].final and isinstance(last, Observation):
         assert isinstance(action, Answer) and action.arm == last.arm, "final is a promise"
-    if isinstance(last, Failure) and trace.untried:
+    if isinstance(last, Failure) and left:
         in_hand = [o for o in trace.observations if o.rejected_by is None]
         recalls = isinstance(policy, ReservationIndexPolicy) and in_hand
         assert isinstance(action, Call) or recalls, "another arm takes over from one that failed"
@@ -145,9 +146,9 @@ def check_step(policy: Policy, trace: Trace, calls: list[Call], action: Action) 
         (shown,) = [o for o in trace.observations if o.arm == action.arm]
         (called,) = [c for c in calls if c.arm == action.arm]
         if shown.rejected_by is not None:
-            assert called.final or not trace.untried, "a bad reply is no answer while arms are left"
+            assert called.final or not left, "a bad reply is no answer while arms are left"
     if isinstance(action, Abstain):
-        assert trace.failures and not trace.untried, "none of these rules gives up unforced"
+        assert trace.failures and not left, "none of these rules gives up unforced"
 
 
 @every_policy

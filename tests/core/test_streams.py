@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, suppress
 from typing import Any
 
 import pytest
@@ -260,6 +260,34 @@ async def test_an_asynchronous_iterator_that_is_no_generator_is_closed_as_well(
     assert response.closed
 
 
+@pytest.mark.parametrize("end", [StopIteration(), DOWN], ids=["ends", "breaks"])
+def test_a_response_that_ends_or_breaks_is_closed_too(end: Exception, chunks: Chunks[str]) -> None:
+    class Response:
+        def __init__(self) -> None:
+            self.left = ["a", "b"]
+            self.closed = False
+
+        def __iter__(self) -> Iterator[str]:
+            return self
+
+        def __next__(self) -> str:
+            if not self.left:
+                raise end
+            return self.left.pop(0)
+
+        def close(self) -> None:
+            self.closed = True
+
+    responses = [Response(), Response()]
+    flow = cascade(SingleModelPolicy(0), 1)
+    with suppress(ConnectionError):
+        list(drive_stream(flow, lambda _: responses[0], chunks))
+    draft = Cascade.build(ARMS[:2], None, [is_good]).run(Request())
+    second = iter(["good"])
+    list(drive_stream(draft, lambda c: second if c.arm else responses[1], chunks))
+    assert [r.closed for r in responses] == [True, True]
+
+
 def test_plain_iterables_serve_as_streams(chunks: Chunks[str]) -> None:
     flow = cascade(SingleModelPolicy(0), 1)
     *shown, _ = drive_stream(flow, lambda _: iter(["a", "b"]), chunks)
@@ -273,7 +301,8 @@ async def test_a_cancelled_stream_closes_the_child_and_stays_cancelled(
     log: list[Any] = []
     waiting = asyncio.Event()
 
-    async def child(_: Call) -> AsyncIterator[str]:
+    async def child(request: Call) -> AsyncIterator[str]:
+        assert request.arm == 0, "no other model is asked"
         try:
             yield ""
             waiting.set()
@@ -302,6 +331,7 @@ async def test_a_cancelled_call_is_no_failure_of_its_model() -> None:
 
     async def child(request: Call) -> Reply[str]:
         log.append(("call", request.arm))
+        assert request.arm == 0, "no other model is asked"
         try:
             waiting.set()
             await asyncio.Event().wait()

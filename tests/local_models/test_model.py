@@ -7,13 +7,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+
 from local_models.model import NAMES, PRICES, SHAPES, WEIGHTS, LocalModel, Token
 from local_models.problems import generate, grade
 from local_models.tokenizer import END, REPLY, encode
 
 MODELS = {name: LocalModel.load(name) for name in NAMES}
 PROBLEMS = generate("calibration", 100, seed=3)
-FLOORS = {"local-small": 0.3, "local-medium": 0.55, "local-large": 0.75}
+FLOORS = {"local-small": 0.4, "local-medium": 0.7, "local-large": 0.8}
 PROMPT = "What date is 12 days after March 25?"
 
 

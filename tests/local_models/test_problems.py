@@ -4,6 +4,7 @@ import re
 from datetime import date, datetime, timedelta
 
 import pytest
+
 from local_models.problems import (
     FAMILIES,
     MONTHS,

@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import Field
 
 from langchain_cascade import CascadeRouterLLM
 
@@ -30,11 +31,11 @@ class FakeModel(BaseChatModel):
     """
 
     model_name: str = "fake"
-    says: list[Any] = ["fine"]
+    says: list[Any] = Field(default_factory=lambda: ["fine"])
     dies_after: int | None = None
     states_usage: bool = True
-    asked: list[tuple[list[BaseMessage], dict[str, Any]]] = []
-    closed: list[int] = []
+    asked: list[tuple[list[BaseMessage], dict[str, Any]]] = Field(default_factory=list)
+    closed: list[Any] = Field(default_factory=list)
 
     @property
     def _llm_type(self) -> str:
@@ -125,7 +126,7 @@ def pieces(message: AIMessage) -> Iterator[AIMessageChunk]:
 
 def make_fake(*says: Any, name: str = "fake", **fields: Any) -> FakeModel:
     """Return a fake that says these things."""
-    return FakeModel(model_name=name, says=list(says) or ["fine"], asked=[], closed=[], **fields)
+    return FakeModel(model_name=name, says=list(says) or ["fine"], **fields)
 
 
 NAMES: dict[int, list[str]] = {

@@ -67,9 +67,6 @@ class Tracer(BaseTracer):
         return own + sum(Tracer.tokens(child) for child in run.child_runs)
 
 
-# --- Drafts ---
-
-
 def graph_of(model: Any, is_async: bool) -> Any:
     def node(state: MessagesState) -> Any:
         return {"messages": [model.invoke(state["messages"])]}
@@ -166,6 +163,30 @@ async def test_tool_calls_are_streamed_once_and_those_of_a_draft_never(
     assert "".join(chunk["args"] for chunk in calls) == '{"a": 2, "b": 2}'
 
 
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+async def test_a_node_that_streams_the_router_itself_shows_the_answer_once(
+    fake: Any, router: Any, is_async: bool
+) -> None:
+    model = router(fake("a draft"), fake("the right answer")).bind_tools([add])
+
+    def node(state: MessagesState) -> Any:
+        chunks = list(model.stream(state["messages"]))
+        return {"messages": [sum(chunks[1:], chunks[0])]}
+
+    async def anode(state: MessagesState) -> Any:
+        chunks = [chunk async for chunk in model.astream(state["messages"])]
+        return {"messages": [sum(chunks[1:], chunks[0])]}
+
+    built = StateGraph(MessagesState).add_node("m", anode if is_async else node)
+    graph, seen = built.add_edge("__start__", "m").compile(), ""
+    if is_async:
+        async for message, _ in graph.astream(INPUT, stream_mode="messages"):
+            seen += text_of(message)
+    else:
+        seen = "".join(text_of(m) for m, _ in graph.stream(INPUT, stream_mode="messages"))
+    assert seen == "the right answer"
+
+
 async def test_a_handler_that_prints_tokens_sees_the_answer_once(
     fake: Any, router: Any, tokens: Any
 ) -> None:
@@ -178,9 +199,6 @@ async def test_a_handler_that_prints_tokens_sees_the_answer_once(
     assert [text_of(c) async for c in model().astream("hi", config)][:2] == ["the", " right"]
     assert "".join(tokens.tokens) == "the right answer" * 2
     assert len(tokens.starts) == len(tokens.ends) == 2
-
-
-# --- Usage ---
 
 
 def by_invoke(model: Any, config: Any) -> Any:
@@ -302,6 +320,38 @@ async def test_the_caller_and_other_handlers_get_the_usage_of_the_accepted_call(
     assert end.generations[0][0].message.usage_metadata == ONCE
 
 
+@pytest.mark.parametrize(
+    "path", [by_invoke, by_batch, by_v3, by_ainvoke, by_async_v3], ids=lambda path: path.__name__
+)
+async def test_a_tracer_takes_no_usage_from_other_handlers(
+    fake: Any, router: Any, tokens: Any, path: Any
+) -> None:
+    model = router(fake("a draft"), fake("the right answer"))
+    await run(path, model, {"callbacks": [Tracer(), tokens]})
+    (end,) = tokens.ends
+    assert end.generations[0][0].message.usage_metadata == ONCE
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+async def test_usage_and_tree_are_right_while_a_graph_streams(
+    fake: Any, router: Any, is_async: bool
+) -> None:
+    model = router(fake("a draft", name="small"), fake("the right answer", name="big"))
+    graph, tracer = graph_of(model, is_async), Tracer()
+    config: Any = {"callbacks": [tracer]}
+    with get_usage_metadata_callback() as usage:
+        if is_async:
+            stream = graph.astream(INPUT, config, stream_mode="messages")
+            seen = [message async for message, _ in stream]
+        else:
+            seen = [message for message, _ in graph.stream(INPUT, config, stream_mode="messages")]
+    assert usage.usage_metadata == {"small": ONCE, "big": ONCE}
+    # The user interface gets the usage of what it shows.
+    assert [message.usage_metadata for message in seen if message.usage_metadata] == [ONCE]
+    (root,) = tracer.roots
+    assert "('CascadeRouterLLM', (('FakeModel', ()), ('FakeModel', ())))" in str(Tracer.shape(root))
+
+
 @pytest.mark.parametrize("path", [by_stream, by_astream], ids=lambda path: path.__name__)
 async def test_a_stream_gives_its_usage_to_the_caller_also_beside_a_tracer(
     fake: Any, router: Any, path: Any
@@ -316,9 +366,6 @@ def test_usage_in_a_chain_is_counted_once(fake: Any, router: Any) -> None:
     with get_usage_metadata_callback() as usage:
         (RunnableLambda(lambda text: text) | model.bind_tools([add])).invoke("hi")
     assert usage.usage_metadata == {"small": ONCE, "big": ONCE}
-
-
-# --- The tree of runs ---
 
 
 async def test_one_shape_of_tree_under_interleaved_calls(fake: Any, router: Any) -> None:
@@ -372,6 +419,14 @@ async def test_the_children_inherit_tags_and_metadata_and_not_the_routers_own(
         assert child.extra["metadata"]["user"] == "ada"
         assert child.extra["metadata"]["ls_model_name"] == "only"
         assert root.extra["metadata"]["ls_provider"] == "cascade"
+
+
+def test_a_child_that_is_no_model_does_not_pass_for_the_router(fake: Any, router: Any) -> None:
+    tracer = Tracer()
+    model = router(RunnableLambda(lambda messages: AIMessage("fine")))
+    model.invoke("hi", {"callbacks": [tracer]})
+    ((child,),) = (root.child_runs for root in tracer.roots)
+    assert not [key for key in child.extra.get("metadata", {}) if key.startswith("ls_")]
 
 
 def test_a_stream_leaves_no_trace_in_its_consumers_context(fake: Any, router: Any) -> None:

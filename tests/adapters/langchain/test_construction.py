@@ -176,7 +176,7 @@ async def test_an_empty_conversation_is_refused(models: list[Any], empty: Any) -
 def test_a_child_that_answers_with_something_else_is_named(models: list[Any]) -> None:
     odd = RunnableLambda(lambda messages: "just a text")
     router = CascadeRouterLLM({"odd": odd, "big": models[1]}, prices={"odd": (0, 0), "big": (1, 2)})
-    with pytest.raises(InvalidConfiguration, match="Model 'odd' answered with .* str"):
+    with pytest.raises(InvalidConfiguration, match=r"Model 'odd' answered with .* str"):
         router.invoke("hi")
 
 

@@ -35,9 +35,6 @@ def calling(a: int, b: int) -> AIMessage:
     return AIMessage("", tool_calls=[{"name": "add", "args": {"a": a, "b": b}, "id": f"{a}{b}"}])
 
 
-# --- Chains and wrappers ---
-
-
 async def test_a_chain(fake: Any, router: Any) -> None:
     model = router(fake("a draft"), fake("the right answer"))
     chain = ChatPromptTemplate.from_messages([("user", "{word}")]) | model | StrOutputParser()
@@ -93,9 +90,6 @@ def test_the_failure_of_a_nested_cascade_hands_over(fake: Any, router: Any) -> N
     message = router(inner, fake("right")).invoke("hi")
     assert message.text == "right"
     assert message.response_metadata["cascade"]["attempts"][0]["error"] == "AllModelsFailed"
-
-
-# --- Caches ---
 
 
 def test_a_cache_serves_the_same_router(fake: Any, router: Any) -> None:
@@ -185,9 +179,6 @@ def test_the_fingerprint_tells_values_apart_and_holds_no_secret(fake: Any, route
     assert len(fingerprint("sk-secret")) == 16
 
 
-# --- Agents ---
-
-
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 async def test_an_agent_on_a_cascade(fake: Any, router: Any, is_async: bool) -> None:
     cheap = fake(calling(20, 22), "a draft: 42")
@@ -215,9 +206,6 @@ def test_an_agent_with_a_response_format(fake: Any, router: Any) -> None:
     said = AIMessage("", tool_calls=[{"name": "City", "args": {"name": "Ulm"}, "id": "1"}])
     agent = create_agent(router(fake(said)), [add], response_format=ToolStrategy(City))
     assert agent.invoke({"messages": [("user", "hi")]})["structured_response"] == City(name="Ulm")
-
-
-# --- What LangChain asks of a model ---
 
 
 def test_parameters_for_tracers(fake: Any, router: Any) -> None:

@@ -185,7 +185,7 @@ async def test_stop_words_reach_every_child(fake: Any, router: Any) -> None:
             self.closed.append(stop)
             return super()._generate(messages, **kwargs)
 
-    child = Stopping(says=["fine"], asked=[], closed=[])
+    child = Stopping(says=["fine"])
     router(child).invoke("hi", stop=["END"])
     assert child.closed == [["END"]]
 

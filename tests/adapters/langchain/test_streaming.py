@@ -154,7 +154,7 @@ async def test_cancellation_closes_the_child(fake: Any, router: Any) -> None:
             finally:
                 self.closed.append(1)
 
-    slow, strong = Slow(asked=[], closed=[]), fake("never")
+    slow, strong = Slow(), fake("never")
     for call in (
         router(slow, strong).ainvoke("hi"),
         chunks_of(router(slow, strong), True),

@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 import pytest
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableLambda
 from pydantic import BaseModel, Field, ValidationError
 
 from langchain_cascade import InvalidConfiguration
@@ -107,7 +108,7 @@ class Native:
 
                 return self.bind(response_format=(schema, kwargs)) | JsonOutputParser()
 
-        return Own(says=[said], asked=[], closed=[])
+        return Own(says=[said])
 
 
 @pytest.mark.parametrize(("schema", "name", "expected"), CASES)
@@ -124,6 +125,30 @@ async def test_native_output_is_checked_in_the_router(
     assert isinstance(asked, dict)
     assert asked["title"] == name
     assert kwargs == {"method": "json_schema", "strict": True}
+
+
+@pytest.mark.parametrize("method", ["function_calling", "json_schema"])
+def test_wrappers_stay_around_a_model_that_is_asked_for_a_schema(
+    fake: Any, router: Any, method: Any
+) -> None:
+    child = Native.of(fake, TimeoutError())
+    child.says.append(json.dumps(GOOD) if method == "json_schema" else called("City", GOOD))
+    wrapped = child.bind(seed=1).with_retry(wait_exponential_jitter=False)
+    model = router(wrapped).with_structured_output(City, method=method)
+    assert model.invoke("hi") == City(**GOOD)
+    assert [kwargs["seed"] for _, kwargs in child.asked] == [1, 1]
+
+
+@pytest.mark.parametrize("method", ["function_calling", "json_schema"])
+def test_models_without_tools_are_not_asked_for_a_schema(
+    fake: Any, router: Any, method: Any
+) -> None:
+    plain = RunnableLambda(lambda messages: AIMessage("never"))
+    said = json.dumps(GOOD) if method == "json_schema" else called("City", GOOD)
+    model = router(plain, Native.of(fake, said)).with_structured_output(City, method=method)
+    assert model.invoke("hi") == City(**GOOD)
+    with pytest.raises(InvalidConfiguration, match="takes tools"):
+        router(plain).with_structured_output(City, method=method).invoke("hi")
 
 
 def test_native_output_mixes_with_children_that_only_call_tools(fake: Any, router: Any) -> None:

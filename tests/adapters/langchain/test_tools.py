@@ -35,7 +35,7 @@ def test_the_router_defers_and_each_child_binds(fake: Any, router: Any) -> None:
             given.append((list(tools), kwargs))
             return self.bind(tools=["in its own format"])
 
-    own, other = Own(says=["a draft"], asked=[], closed=[]), fake(CALLING)
+    own, other = Own(says=["a draft"]), fake(CALLING)
     bound = router(own, other).bind_tools([add], tool_choice="any", parallel_tool_calls=False)
     assert isinstance(bound, RunnableBinding)
     assert bound.kwargs["tools"][0]["function"]["name"] == "add"
@@ -85,7 +85,7 @@ def test_a_built_in_tool_of_a_provider_passes_in_its_own_words(fake: Any, router
             seen.extend(tools)
             return self.bind()
 
-    router(Own(asked=[], closed=[])).bind_tools([own]).invoke("hi")
+    router(Own()).bind_tools([own]).invoke("hi")
     assert seen == [own]
 
 

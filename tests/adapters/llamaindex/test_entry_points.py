@@ -153,6 +153,34 @@ async def test_a_prompt_is_formatted_by_the_model_unless_it_is(
     assert sent == ["hi" if formatted else "<hi>"] * 4
 
 
+@pytest.mark.parametrize("judged", [False, True])
+async def test_a_stream_has_the_models_chunks_one_for_one(judged: bool, fake: Any) -> None:
+    models = [fake(model="a"), fake(model="b", says="another")][: 2 if judged else 1]
+    llm = CascadeRouterLLM(models, prices={model.model: (1, 2) for model in models})
+    hi = [_message("hi")]
+    bare = [(c.delta, c.message.content) for c in models[0].stream_chat(hi)]
+    assert [(c.delta, c.message.content) for c in llm.stream_chat(hi)] == bare
+    stream = await llm.astream_chat(hi)
+    assert [(c.delta, c.message.content) async for c in stream] == bare
+
+
+async def test_every_model_gets_its_own_list_of_messages(fake: Any) -> None:
+    def appends(messages: list[Any]) -> str:
+        messages.append(_message("mine"))
+        return "unsure"
+
+    models = [fake(model="a", says=appends), fake(model="b", says=appends)]
+    prices = {"a": (1, 2), "b": (1, 2)}
+    llm = CascadeRouterLLM(models, prices=prices, validators=[lambda r: False])
+    given = [_message("hi")]
+    llm.chat(given)
+    await llm.achat(given)
+    list(llm.stream_chat(given))
+    [chunk async for chunk in await llm.astream_chat(given)]
+    assert len(given) == 1
+    assert [len(messages) for model in models for messages, _ in model.calls] == [2] * 8
+
+
 async def test_the_childs_response_is_not_touched(fake: Any) -> None:
     kept = fake(model="cheap")._respond([], {})
     model = fake(model="cheap", says=kept)

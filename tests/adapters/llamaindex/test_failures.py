@@ -140,11 +140,9 @@ async def test_a_spent_token_budget_surfaces_and_buys_no_dearer_model(
 ) -> None:
     server.set_script("cheap", [Text("unsure", logprob=-3)])
     counter = TokenCountingHandler(tokenizer=str.split, token_budget=1)
-    llm = CascadeRouterLLM(
-        [child("cheap"), child("strong")],
-        prices={"cheap": (1, 2), "strong": (1, 2)},
-        callback_manager=CallbackManager([counter]),
-    )
+    # On the first model only: the handler itself must not be what keeps the second one quiet.
+    models = [child("cheap", callback_manager=CallbackManager([counter])), child("strong")]
+    llm = CascadeRouterLLM(models, prices={"cheap": (1, 2), "strong": (1, 2)})
     with pytest.raises(ValueError, match="Token budget exceeded"):
         await entry(llm, "a question of several words")
     assert server.calls["strong"] == 0
@@ -285,8 +283,9 @@ async def test_a_final_call_streams_while_it_arrives(
     assert times[0] < 0.5 * times[-1]
 
 
-def test_closing_a_stream_closes_the_models(fake: Any) -> None:
+async def test_closing_a_stream_closes_the_models(fake: Any) -> None:
     closed: list[str] = []
+    kept: list[Any] = []  # else the garbage collector would close them for us
 
     class Closing(fake):  # type: ignore[misc]
         def stream_chat(self, messages: Any, **kwargs: Any) -> Any:
@@ -297,7 +296,8 @@ def test_closing_a_stream_closes_the_models(fake: Any) -> None:
                 finally:
                     closed.append("sync")
 
-            return chunks()
+            kept.append(chunks())
+            return kept[-1]
 
         async def astream_chat(self, messages: Any, **kwargs: Any) -> Any:
             async def chunks() -> Any:
@@ -307,19 +307,17 @@ def test_closing_a_stream_closes_the_models(fake: Any) -> None:
                 finally:
                     closed.append("async")
 
-            return chunks()
+            kept.append(chunks())
+            return kept[-1]
 
     llm = CascadeRouterLLM([Closing(model="a")], prices={"a": (1, 2)})
     stream = llm.stream_chat(HI)
     next(stream)
     stream.close()
-
-    async def abandon() -> None:
-        stream = await llm.astream_chat(HI)
-        await anext(stream)
-        await stream.aclose()
-
-    asyncio.run(abandon())
+    assert closed == ["sync"]
+    awaited = await llm.astream_chat(HI)
+    await anext(awaited)
+    await awaited.aclose()
     assert closed == ["sync", "async"]
 
 

@@ -214,11 +214,9 @@ async def test_a_spent_budget_is_no_parsing_error(
 ) -> None:
     server.set_script("cheap", [GOOD])
     counter = TokenCountingHandler(tokenizer=str.split, token_budget=1)
-    llm = CascadeRouterLLM(
-        [child("cheap"), child("strong")],
-        prices={"cheap": (1, 2), "strong": (1, 2)},
-        callback_manager=CallbackManager([counter]),
-    )
+    # On the first model only: the handler itself must not be what keeps the second one quiet.
+    models = [child("cheap", callback_manager=CallbackManager([counter])), child("strong")]
+    llm = CascadeRouterLLM(models, prices={"cheap": (1, 2), "strong": (1, 2)})
     with pytest.raises(ValueError, match="Token budget exceeded"):
         await ask(llm)
     assert server.calls["strong"] == 0
@@ -234,12 +232,12 @@ async def test_a_slip_in_the_prompt_surfaces(ask: Ask, cascade: Cascade, server:
     assert server.calls == {}
 
 
-async def test_the_callers_options_are_not_written_to(
-    cascade: Cascade, server: ScriptedServer
-) -> None:
-    server.set_script("cheap", [GOOD])
+async def test_the_callers_options_are_not_written_to(child: Any, server: ScriptedServer) -> None:
+    server.set_script("cheap", [Text('{"value": 7}')])
     options = {"temperature": 0.5}
-    cascade().structured_predict(Answer, PROMPT, llm_kwargs=options, x="this")
+    model = child("cheap", should_use_structured_outputs=True)
+    llm = CascadeRouterLLM([model], prices={"cheap": (1, 2)})
+    llm.structured_predict(Answer, PROMPT, llm_kwargs=options, x="this")
     assert options == {"temperature": 0.5}
     assert server.requests[0].body["temperature"] == 0.5
 
