@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS := langchain,llamaindex,cli,local
+EXTRAS := langchain,llamaindex,cli,local,learn
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint benchmark clean
