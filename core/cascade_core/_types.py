@@ -11,13 +11,13 @@ from functools import cached_property
 from typing import Generic, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from cascade_core._arrays import FloatArray as FloatArray
+from cascade_core._gaussian import condition
 from cascade_core.errors import InvalidBelief
 from cascade_core.pricing import Price
 
 T = TypeVar("T")
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,14 @@ class Request:
     ``text`` is a bounded view of the conversation, the last user turn by default, so that a
     decision never scans a long history. ``row`` is the row of an outcome table in a replay.
     ``unavailable`` are the indices of arms that cannot serve this request, such as models without
-    tools where tools are asked for: they are no arms for it.
+    tools where tools are asked for: they are no arms for it. ``draw`` is a number in [0, 1) that
+    breaks ties, from a hash of the run: the same run is decided the same way again.
     """
 
     text: str = ""
     row: int | None = None
     unavailable: frozenset[int] = frozenset()
+    draw: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,24 +149,17 @@ class Belief:
         """Standard deviation of every arm's quality, shape (n_arms,)."""
         return np.sqrt(np.diag(self.covariance))
 
-    def observe(self, arm: int, quality: float) -> Belief:
-        r"""Return the belief about ALL arms once ``arm``'s expected quality is known.
+    @cached_property
+    def correlated(self) -> bool:
+        """True if one arm's quality says something about another's."""
+        return bool(np.count_nonzero(self.covariance - np.diag(np.diag(self.covariance))))
 
-        Gaussian conditioning: $\mu \mathrel{+}= \Sigma_{\cdot i}/\Sigma_{ii}\,(v-\mu_i)$ and
-        $\Sigma \mathrel{-}= \Sigma_{\cdot i}\Sigma_{i\cdot}/\Sigma_{ii}$, clipped to [0, 1].
-        """
-        variance = self.covariance[arm, arm]
-        mean = self.mean.copy()
-        covariance = self.covariance.copy()
-        if variance > 0:
-            gain = covariance[:, arm] / variance
-            mean = np.clip(mean + gain * (quality - mean[arm]), 0.0, 1.0)
-            covariance -= np.outer(gain, covariance[arm])
-            # Rounding may leave -1e-18 on the diagonal, which a square root would not forgive.
-            np.fill_diagonal(covariance, np.maximum(np.diag(covariance), 0.0))
-        mean[arm] = quality
-        covariance[arm, :] = covariance[:, arm] = 0.0
-        return Belief(mean, covariance, self.cost)
+    def observe(self, arm: int, quality: float) -> Belief:
+        """Return the belief about ALL arms once ``arm``'s expected quality is known."""
+        mean, covariance = condition(
+            self.mean[None, :], self.covariance[None, :, :], np.array([arm]), np.array([quality])
+        )
+        return Belief(mean[0], covariance[0], self.cost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +197,7 @@ class Trace:
     prior: Belief
     attempts: tuple[Observation | Failure, ...] = ()
     unavailable: frozenset[int] = frozenset()
+    draw: float = 0.0
 
     @cached_property
     def observations(self) -> tuple[Observation, ...]:
@@ -240,7 +236,7 @@ class Trace:
 
     def with_attempt(self, attempt: Observation | Failure) -> Trace:
         """Return the trace with one more attempt."""
-        return Trace(self.prior, (*self.attempts, attempt), self.unavailable)
+        return Trace(self.prior, (*self.attempts, attempt), self.unavailable, self.draw)
 
 
 @dataclass(frozen=True, slots=True)

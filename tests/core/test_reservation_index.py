@@ -20,7 +20,12 @@ from cascade_core import (
     Trace,
     Usage,
 )
-from cascade_core.policies.reservation_index import expected_excess, reservation_value
+from cascade_core.policies._normal_excess import expected_excess
+from cascade_core.policies.reservation_index import reservation_values
+
+
+def reservation_value(mean: float, sd: float, price: float) -> float:
+    return float(reservation_values(*(np.array([x]) for x in (mean, sd, price)))[0])
 
 
 @pytest.mark.parametrize("u", [-8.0, -2.0, -0.5, 0.0, 0.3, 1.0, 3.0, 6.0])

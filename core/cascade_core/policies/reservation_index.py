@@ -4,49 +4,37 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
-from cascade_core._types import Action, Answer, Call, Observation, Trace
-from cascade_core.policies._base import check_cost_weight, take_over
+import numpy as np
 
-_SQRT2, _SQRT2PI = math.sqrt(2.0), math.sqrt(2.0 * math.pi)
+from cascade_core._arrays import FloatArray
+from cascade_core._states import Decisions, States
+from cascade_core.errors import InvalidConfiguration
+from cascade_core.policies._base import check_cost_weight
+from cascade_core.policies._normal_excess import inverse_excess
+from cascade_core.policies._vector import VectorPolicy, decisions, priced
 
 
-def expected_excess(u: float) -> float:
-    r"""Return $h(u) = \varphi(u) - u\,(1 - \Phi(u)) = E[(Z - u)_+]$ for a standard normal Z."""
-    return math.exp(-0.5 * u * u) / _SQRT2PI - u * 0.5 * math.erfc(u / _SQRT2)
-
-
-def reservation_value(mean: float, sd: float, price: float) -> float:
+def reservation_values(mean: FloatArray, sd: FloatArray, price: FloatArray) -> FloatArray:
     r"""Return z with $E[(V - z)_+] = \text{price}$ for $V \sim N(\text{mean}, \text{sd}^2)$.
 
-    The quality at which opening the box exactly pays. A free box is always worth opening (inf);
-    a box without surprise is worth its mean less its price.
+    The quality at which opening the box exactly pays; all arrays of one shape. A free box is always
+    worth opening (inf); a box without surprise is worth its mean less its price.
 
     Examples:
-        >>> round(reservation_value(0.5, 0.2, 0.08), 3)
-        0.5
+        >>> reservation_values(np.array([0.5]), np.array([0.2]), np.array([0.08])).round(3)
+        array([0.5])
     """
-    if price <= 0:
-        return math.inf
-    if sd <= 0:
-        return mean - price
-    if price >= 40 * sd:
-        return mean - price  # h(u) = -u to the last digit there, and the quotient may overflow
-    # Below 1e-200 the normal tail underflows; the index is then thirty deviations up, whatever.
-    target = max(price / sd, 1e-200)
-    # h is convex and decreasing, so Newton from a point left of the root rises to it and never
-    # overshoots. h(u) >= -u (Jensen) puts u = -target left of the root.
-    u = -target
-    for _ in range(1000):
-        step = (expected_excess(u) - target) / (0.5 * math.erfc(u / _SQRT2))
-        u += step
-        if abs(step) < 1e-12 * max(1.0, abs(u)):
-            break
-    return mean + sd * u
+    # Forty deviations down the excess is the whole difference, to the last digit.
+    plain = price >= 40 * sd
+    target = np.where(plain, 1.0, price) / np.where(plain, 1.0, sd)
+    value = np.where(plain, mean - price, mean + sd * inverse_excess(np.maximum(target, 1e-300)))
+    return np.where(price <= 0, np.inf, value)
 
 
 @dataclass(frozen=True, slots=True)
-class ReservationIndexPolicy:
+class ReservationIndexPolicy(VectorPolicy):
     r"""Call arms by descending index while the best quality seen is below the highest index.
 
     Weitzman (1979), Optimal Search for the Best Alternative: with independent qualities this is
@@ -56,12 +44,23 @@ class ReservationIndexPolicy:
 
     Args:
         cost_weight: λ, quality per US dollar, >= 0.
+        abstention_quality: What giving no answer is worth, on the scale of quality; None makes the
+            first call obligatory. With a value the rule abstains where neither a reply in hand nor
+            a call is worth more.
     """
 
+    worth_is: ClassVar[str] = "highest index"
+
     cost_weight: float
+    abstention_quality: float | None = None
 
     def __post_init__(self) -> None:
         check_cost_weight("ReservationIndexPolicy", self.cost_weight)
+        outside = self.abstention_quality
+        if outside is not None and not math.isfinite(outside):
+            raise InvalidConfiguration(
+                f"ReservationIndexPolicy needs a finite abstention_quality or None, got {outside!r}"
+            )
 
     @property
     def needs_cost(self) -> bool:
@@ -71,33 +70,14 @@ class ReservationIndexPolicy:
     def check(self, n_arms: int) -> None:
         """Accept any number of arms."""
 
-    def decide(self, trace: Trace) -> Action:
-        """Return the call of the arm of highest index, or the best answer."""
-        best = max(
-            (o for o in trace.observations if o.rejected_by is None),
-            key=lambda o: o.quality,
-            default=None,
-        )
-        if not trace.untried:
-            return self._with_no_model_left(trace, best)
-        indices = self._indices(trace)
-        arm = max(indices, key=lambda m: (indices[m], -m))
-        if best is None or best.quality < indices[arm]:
-            # With nothing to fall back on and nobody left to ask, this reply is the answer.
-            final = best is None and len(trace.untried) == 1
-            return Call(arm, final=final, reason=f"index {indices[arm]:.3f} is the highest")
-        return Answer(best.arm, f"quality {best.quality:.3f} >= index {indices[arm]:.3f}")
-
-    def _with_no_model_left(self, trace: Trace, best: Observation | None) -> Action:
-        if best is not None:
-            return Answer(best.arm, "best of all models")
-        if isinstance(trace.attempts[-1], Observation):
-            return Answer(trace.attempts[-1].arm, "no model left")
-        return take_over(trace)
-
-    def _indices(self, trace: Trace) -> dict[int, float]:
-        belief = trace.belief
-        mean, sd, cost = belief.mean.tolist(), belief.sd.tolist(), belief.cost.tolist()
-        # λ = 0 makes every call free, at an unknown price too.
-        price = [self.cost_weight * c if self.cost_weight > 0 else 0.0 for c in cost]
-        return {m: reservation_value(mean[m], sd[m], price[m]) for m in trace.untried}
+    def decide_many(self, states: States) -> Decisions:
+        """Return the calls of the arms of highest index, or the best answers."""
+        index = reservation_values(states.mean, states.sd, priced(self.cost_weight, states))
+        index = np.where(states.open, index, -np.inf)
+        arm = index.argmax(axis=1)
+        highest = index[np.arange(states.n), arm]
+        outside = self.abstention_quality
+        _, best = states.best_in_hand()
+        if outside is not None:
+            best = np.maximum(best, outside)
+        return decisions(states, arm, best < highest, highest, outside)
