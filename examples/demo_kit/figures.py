@@ -1,13 +1,14 @@
-"""From measured results to the table, the verdict and the report."""
+"""From measured results to the figures that are printed, plotted and written."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from rich.table import Table
 
+from cascade_core import FittedPolicy
 from cascade_core.evaluation import (
     Interval,
     Results,
@@ -20,8 +21,7 @@ from cascade_core.evaluation import (
     single_models,
     summarise,
 )
-from cascade_core.evaluation.report import Report, shares_text
-from cascade_core.fitting import FittedPolicy
+from cascade_core.evaluation.report import Report
 from cascade_core.outcomes import OutcomeTable
 
 SEED = 7
@@ -29,21 +29,75 @@ SEED = 7
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Everything that was measured on the held-out problems."""
+    """Everything that was measured on the held-out problems.
+
+    Attributes:
+        singles: Every model alone.
+        mixing: The best blind mixture of models at the first cascade's cost.
+        cascades: The policy, live, one row a framework.
+        best_hindsight: The best choice that hindsight could make.
+        gain: Accuracy of the first cascade over `mixing`, problem by problem.
+        gain_sd: Standard deviation of that difference between problems.
+        n_problems: How many problems were measured on.
+        chain: The models that the policy may ask, in its order.
+    """
 
     singles: Sequence[Summary]
     mixing: Summary
     cascades: Sequence[Summary]
     best_hindsight: Summary
-    kept: float
-    cost_share: float
     gain: Interval
+    gain_sd: float
+    n_problems: int
+    chain: Sequence[str]
+
+    @property
+    def strongest(self) -> Summary:
+        """The most accurate model."""
+        return max(self.singles, key=lambda s: s.quality.mean)
+
+    @property
+    def kept(self) -> float | None:
+        """The cascade's accuracy as a share of the strongest model's; None if that is 0."""
+        return _ratio(self.cascades[0].quality.mean, self.strongest.quality.mean)
+
+    @property
+    def cost_share(self) -> float | None:
+        """The cascade's cost as a share of the strongest model's; None if that is 0."""
+        return _ratio(self.cascades[0].cost_per_1000, self.strongest.cost_per_1000)
+
+    @property
+    def sole_model(self) -> str | None:
+        """The one model that the first cascade asked, by its policy or in fact; else None."""
+        if len(self.chain) == 1:
+            return self.chain[0]
+        cascade = self.cascades[0]
+        for model in self.singles:
+            # Another model's rejected drafts would show in the cost.
+            alike = math.isclose(cascade.cost_per_1000, model.cost_per_1000, rel_tol=0.01)
+            if cascade.shares[model.name] == 1 and alike:
+                return model.name
+        return None
+
+    def rows(self) -> list[tuple[str, Summary]]:
+        """Return what was compared, each with its kind; one model alone is its own mixture."""
+        several = len(self.singles) > 1
+        return [
+            *(("single model", row) for row in self.singles),
+            *([("random mixing", self.mixing)] if several else []),
+            *(("cascade", row) for row in self.cascades),
+            *([("oracle", self.best_hindsight)] if several else []),
+        ]
 
 
-def measure(held_out: OutcomeTable, live: Mapping[str, Results]) -> Figures:
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
+
+
+def measure(held_out: OutcomeTable, live: Mapping[str, Results], policy: FittedPolicy) -> Figures:
     """Return the figures of the live cascades next to the baselines, on the same problems.
 
-    The comparisons, kept accuracy and cost and the gain over random mixing, are of the first one.
+    The comparison, the gain over random mixing, is of the first one.
     """
     rng = np.random.default_rng(SEED)
     singles = [
@@ -51,13 +105,12 @@ def measure(held_out: OutcomeTable, live: Mapping[str, Results]) -> Figures:
         for name, results in zip(held_out.arms, single_models(held_out), strict=True)
     ]
     cascade = next(iter(live.values()))
-    strongest = max(singles, key=lambda s: s.quality.mean)
     mixture = random_mixing(held_out, float(cascade.cost_usd.mean()))
     mixed = mixture.expected(held_out.quality)
     return Figures(
         singles=singles,
         mixing=Summary(
-            "random mixing, same cost",
+            "random mixing",
             bootstrap_interval(mixed, rng),
             float(mixture.expected(held_out.cost_usd).mean()) * 1000,
             float(mixture.expected(held_out.latency_seconds).mean()),
@@ -65,75 +118,55 @@ def measure(held_out: OutcomeTable, live: Mapping[str, Results]) -> Figures:
         ),
         cascades=[summarise(name, results, rng) for name, results in live.items()],
         best_hindsight=summarise("oracle (hindsight)", oracle(held_out), rng),
-        kept=float(cascade.quality.mean()) / strongest.quality.mean,
-        cost_share=float(cascade.cost_usd.mean()) * 1000 / strongest.cost_per_1000,
         gain=paired_difference(cascade.quality, mixed, rng),
+        gain_sd=float(np.std(cascade.quality - mixed, ddof=1)),
+        n_problems=held_out.n_requests,
+        chain=chain(policy),
     )
 
 
-def verdict(figures: Figures) -> str:
-    """Return what the figures say, in one or two sentences, also when it is bad news."""
-    strongest = max(figures.singles, key=lambda s: s.quality.mean)
-    gain = figures.gain
-    text = (
-        f"The cascade keeps {100 * figures.kept:.1f} % of {strongest.name}'s accuracy at "
-        f"{100 * figures.cost_share:.0f} % of its cost."
-    )
-    difference = (
-        f"{100 * gain.mean:+.1f} points [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}] against "
-        "random mixing at the same cost"
-    )
-    if gain.low > 0:
-        return f"{text} {difference}: it has learnt something."
-    return f"{text} {difference}: no gain is shown. Use one model, no router."
+def chain(policy: FittedPolicy) -> list[str]:
+    """Return the names of the models that a fitted policy may ask, in its order."""
+    return [policy.arms[m] for m in getattr(policy.policy, "order", ())]
 
 
-def table(figures: Figures) -> Table:
-    """Return the table that the demo prints."""
-    result = Table(title="Held-out problems", title_justify="left")
-    result.add_column("")
-    for heading in ("accuracy [95 %]", "$ / 1,000", "latency"):
-        result.add_column(heading, justify="right")
-    result.add_column("answered by")
-    for row in [*figures.singles, figures.mixing, *figures.cascades, figures.best_hindsight]:
-        q = row.quality
-        result.add_row(
-            row.name,
-            f"{100 * q.mean:.1f} % [{100 * q.low:.1f}, {100 * q.high:.1f}]",
-            f"{row.cost_per_1000:.4f}",
-            f"{1000 * row.latency_seconds:.0f} ms",
-            "" if row in figures.singles else shares_text(row),
-            style="bold green" if row in figures.cascades else None,
-        )
-    return result
+def description(policy: FittedPolicy) -> str:
+    """Return a fitted policy in words."""
+    thresholds = ", ".join(f"{t:.2f}" for t in getattr(policy.policy, "thresholds", ()))
+    names = " → ".join(chain(policy))
+    return f"{names} (accepted from {thresholds})" if thresholds else f"{names} alone"
+
+
+def how_measured(figures: Figures, notes: Sequence[str]) -> list[str]:
+    """Return what a reader must know to judge the figures."""
+    return [
+        f"All figures are of {figures.n_problems} held-out problems; the policy was fitted on as "
+        "many others. Intervals: bootstrap over problems, 95 %.",
+        "Random mixing is the best blind mixture of two models at the cascade's cost.",
+        "Every model and the cascade ran live; the frontier's policies in the report were replayed "
+        "on the logged outcomes.",
+        *notes,
+    ]
 
 
 def report(
-    figures: Figures, frontier: Sequence[FittedPolicy], held_out: OutcomeTable, note: str
+    figures: Figures,
+    verdict: str,
+    frontier: Sequence[FittedPolicy],
+    held_out: OutcomeTable,
+    notes: Sequence[str],
 ) -> Report:
     """Return the page: the frontier is replayed on the held-out outcomes."""
     rng = np.random.default_rng(SEED)
     return Report(
         title="Cascade: what it costs and what it keeps",
-        verdict=verdict(figures),
+        verdict=verdict,
         singles=figures.singles,
-        policies=[_replayed(policy, held_out, rng) for policy in frontier],
+        policies=[
+            summarise(description(policy), replay(policy, held_out), rng) for policy in frontier
+        ],
         chosen=figures.cascades,
         mixing=figures.mixing,
         oracle=figures.best_hindsight,
-        notes=[
-            f"All figures are of {held_out.n_requests} held-out problems; the policies were fitted "
-            "on others. Intervals: bootstrap over problems, 95 %.",
-            "Random mixing is the best blind mixture of two models at the cascade's cost.",
-            "The frontier's policies were replayed on logged outcomes; the cascade ran live.",
-            note,
-        ],
+        notes=how_measured(figures, notes),
     )
-
-
-def _replayed(policy: FittedPolicy, held_out: OutcomeTable, rng: np.random.Generator) -> Summary:
-    rule = policy.policy
-    name = " → ".join(policy.arms[m] for m in getattr(rule, "order", ()))
-    thresholds = ", ".join(f"{t:.2f}" for t in getattr(rule, "thresholds", ()))
-    name += f" (thresholds {thresholds})" if thresholds else ""
-    return summarise(name, replay(policy, held_out), rng)

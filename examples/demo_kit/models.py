@@ -1,22 +1,22 @@
-"""The models of the demo: three local ones behind an HTTP server, or the user's own."""
+"""The models of the demo, for both frameworks; here the three local ones behind an HTTP server."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI
 from llama_index.core.llms import LLM
-from llama_index.llms.openai_like import OpenAILike
+from llama_index.llms.openai_like import OpenAILike  # type: ignore[import-untyped]
+from pydantic import SecretStr
 
+from cascade_core.pricing import PriceLike
 from local_models.model import NAMES, PRICES
 
 EXAMPLES = Path(__file__).parent.parent
@@ -26,17 +26,32 @@ EXAMPLES = Path(__file__).parent.parent
 class Models:
     """The same models as children for both frameworks, cheap to expensive.
 
-    `llamaindex` is empty where a model has no LlamaIndex client installed; `note` then says so.
+    Attributes:
+        langchain: Clients by name.
+        llamaindex: The same names, or empty where LlamaIndex is left out; `notes` then says why.
+        prices: US dollars per million tokens, of every model.
+        notes: What the reader of the figures must know about these models.
+        concurrency: Requests at once.
     """
 
     langchain: Mapping[str, BaseChatModel]
     llamaindex: Mapping[str, LLM]
-    prices: Mapping[str, tuple[float, float]]
-    note: str = ""
+    prices: Mapping[str, PriceLike]
+    notes: tuple[str, ...]
+    concurrency: int
+
+    def only(self, name: str) -> Models:
+        """Return one of the models: among several, another one answers when it fails."""
+        return replace(
+            self,
+            langchain={name: self.langchain[name]},
+            llamaindex={n: llm for n, llm in self.llamaindex.items() if n == name},
+            prices={name: self.prices[name]},
+        )
 
 
 @contextmanager
-def local_models() -> Iterator[Models]:
+def local_models() -> Generator[Models]:
     """Serve the three local models from a process of their own for the length of the block."""
     command = [sys.executable, "-m", "local_models", "--port", "0"]
     # One numerical thread a request: the server already runs several requests at once.
@@ -54,6 +69,12 @@ def local_models() -> Iterator[Models]:
             langchain={n: _chat_openai(n, url) for n in NAMES},
             llamaindex={n: _openai_like(n, url) for n in NAMES},
             prices=PRICES,
+            notes=(
+                "Prices of the local models are proportional to their floating-point work per "
+                "token.",
+            ),
+            # As many as the machine has cores: more would only queue, and inflate latency.
+            concurrency=2,
         )
     finally:
         server.terminate()
@@ -62,7 +83,12 @@ def local_models() -> Iterator[Models]:
 
 def _chat_openai(name: str, url: str) -> ChatOpenAI:
     return ChatOpenAI(
-        model=name, base_url=url, api_key="none", logprobs=True, temperature=0, max_retries=0
+        model=name,
+        base_url=url,
+        api_key=SecretStr("none"),
+        logprobs=True,
+        temperature=0,
+        max_retries=0,
     )
 
 
@@ -76,50 +102,4 @@ def _openai_like(name: str, url: str) -> OpenAILike:
         top_logprobs=0,
         temperature=0,
         max_retries=0,
-    )
-
-
-@contextmanager
-def own_models(specification: str) -> Iterator[Models]:
-    """Yield the models that the user names, such as `openai:gpt-5-nano,openai:gpt-5`."""
-    names = [name.strip() for name in specification.split(",") if name.strip()]
-    langchain = {name: _with_logprobs(init_chat_model(name)) for name in names}
-    llamaindex = {name: llm for name, m in langchain.items() if (llm := _counterpart(m))}
-    if len(llamaindex) == len(names):
-        yield Models(langchain, llamaindex, prices={})
-    else:
-        missing = [name for name in names if name not in llamaindex]
-        note = f"LlamaIndex was left out: the demo knows no LlamaIndex client for {missing}."
-        yield Models(langchain, {}, prices={}, note=note)
-
-
-def _with_logprobs(model: BaseChatModel) -> BaseChatModel:
-    """Return the model that sends log-probabilities, if the provider takes the request."""
-    asking = getattr(model, "logprobs", "none") is None
-    if not asking:
-        return model
-    with_logprobs = model.model_copy(update={"logprobs": True})
-    try:
-        with_logprobs.invoke("Say: yes")
-    except Exception as error:  # providers disagree on the class; the price of a wrong guess is nil
-        print(f"No log-probabilities from {getattr(model, 'model_name', model)}: {error}")
-        return model
-    return with_logprobs
-
-
-def _counterpart(model: BaseChatModel) -> LLM | None:
-    """Return LlamaIndex's client of the same OpenAI model; None for other providers."""
-    if not isinstance(model, ChatOpenAI):
-        return None
-    options: dict[str, Any] = {}
-    if model.logprobs:
-        options = {"logprobs": True, "top_logprobs": 0}
-    if model.openai_api_base:
-        options["api_base"] = model.openai_api_base
-    key = model.openai_api_key
-    return OpenAILike(
-        model=model.model_name,
-        api_key=key.get_secret_value() if hasattr(key, "get_secret_value") else None,
-        is_chat_model=True,
-        **options,
     )
