@@ -129,3 +129,75 @@ def test_an_unknown_cost_cannot_be_learnt_from() -> None:
     unknown = drive(unpriced.run(Request()), lambda _: Reply("x", "x", Usage(1))).report()
     with pytest.raises(InvalidOutcomes, match=r"Row 0, model 'a'.*at None dollars"):
         OutcomeTable.from_reports(["a"], [{"a": (unknown, 1.0)}])
+
+
+def full(n: int = 4) -> OutcomeTable:
+    return OutcomeTable(
+        ("a", "b"),
+        np.arange(2 * n).reshape(n, 2) / (2 * n),
+        np.ones((n, 2)),
+        np.full((n, 2), math.nan),
+        {"s": np.ones((n, 2))},
+        prompt_ids=np.array([f"p{i // 2}" for i in range(n)], dtype=object),
+        domains=np.array(["x", "y"] * (n // 2), dtype=object),
+        splits=np.array(["train"] * (n // 2) + [None] * (n - n // 2), dtype=object),
+        answers=np.array([[0, 0], [0, 1], [-1, -1], [5, 5]] * (n // 4)),
+    )
+
+
+def test_rows_are_selected_by_index_or_mask_in_every_column() -> None:
+    by_index, by_mask = full().select(np.array([3, 1])), full().select(np.arange(4) == 1)
+    np.testing.assert_array_equal(by_index.quality, full().quality[[3, 1]])
+    assert by_index.prompt_ids is not None and by_index.prompt_ids.tolist() == ["p1", "p0"]
+    assert by_index.signals["s"].shape == (2, 2)
+    assert by_mask.n_requests == 1
+    for nothing in (np.array([], dtype=int), np.zeros(4, dtype=bool), np.array([4])):
+        with pytest.raises(InvalidOutcomes):
+            full().select(nothing)
+    with pytest.raises(InvalidOutcomes, match="a mask of that length"):
+        full().select(np.ones(3, dtype=bool))
+
+
+def test_arms_are_taken_in_the_order_asked_for() -> None:
+    swapped = full().with_arms(["b", "a"])
+    assert swapped.arms == ("b", "a")
+    np.testing.assert_array_equal(swapped.quality, full().quality[:, ::-1])
+    assert full().with_arms(["b"]).signals["s"].shape == (4, 1)
+    with pytest.raises(InvalidOutcomes, match="No model 'z'"):
+        full().with_arms(["z"])
+
+
+def test_rows_are_taken_by_split_and_domain() -> None:
+    assert full().where(split="train").n_requests == 2
+    np.testing.assert_array_equal(
+        full().where(split="train", domain="y").quality, full().quality[[1]]
+    )
+    with pytest.raises(InvalidOutcomes, match=r"domain 'z', only of \['x', 'y'\]"):
+        full().where(domain="z")
+    with pytest.raises(InvalidOutcomes, match="hold no split"):
+        table().where(split="train")
+
+
+def test_agreement_needs_two_answers() -> None:
+    assert full().agreement(0, 1).tolist() == [True, False, False, True]
+    with pytest.raises(InvalidOutcomes, match="hold no answers"):
+        table().agreement(0, 1)
+
+
+def test_trials_of_a_prompt_are_never_on_both_sides() -> None:
+    given = full(40)
+    folds = given.shuffled_folds(3, np.random.default_rng(0))
+    np.testing.assert_array_equal(folds[::2], folds[1::2])
+    assert sorted(np.bincount(folds[::2]).tolist()) == [6, 7, 7]
+    back = given.select(np.arange(40)[::-1]).shuffled_folds(3, np.random.default_rng(0))
+    np.testing.assert_array_equal(back[::-1], folds)
+    assert set(table().shuffled_folds(3, np.random.default_rng(0)).tolist()) == {0, 1, 2}
+    for k in (1, 21):
+        with pytest.raises(InvalidOutcomes, match="20 prompts make 2 to 20 folds"):
+            given.shuffled_folds(k, np.random.default_rng(0))
+
+
+def test_an_unknown_latency_stays_unknown() -> None:
+    assert np.isnan(table(latency_seconds=np.full((3, 2), math.nan)).latency_seconds).all()
+    with pytest.raises(InvalidOutcomes, match=r"prompt_ids needs the shape \(3,\): \(1,\)"):
+        table(prompt_ids=["p"])
