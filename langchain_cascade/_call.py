@@ -13,8 +13,8 @@ from langchain_core.prompt_values import ChatPromptValue
 from langchain_core.runnables import RunnableConfig
 
 from cascade_core import Call, Cascade, Chunks, Flow, Outcome, Reply, Request
+from cascade_core.escalation import EscalateOn
 from langchain_cascade._chunks import as_chunk, merged, shows
-from langchain_cascade._failures import Recoverable
 from langchain_cascade._messages import as_message, to_reply, to_request
 from langchain_cascade._parts import Parts
 from langchain_cascade._runs import ParentRun, child_context
@@ -48,7 +48,7 @@ class RouterCall:
     messages: Sequence[BaseMessage]
     config: RunnableConfig
     kwargs: CallOptions
-    recoverable: Recoverable
+    recoverable: EscalateOn
 
     @classmethod
     def of(
@@ -64,7 +64,7 @@ class RouterCall:
         native = schema is not None and schema.native
         tools, options = take_tools(kwargs)
         unavailable = parts.without_tools if tools or native else frozenset[int]()
-        check_takes_tools(parts.names, unavailable)
+        check_takes_tools(parts.names, unavailable, schema is not None)
         pinned = kwargs.pop("model", None)
         if stop is not None:
             kwargs["stop"] = stop

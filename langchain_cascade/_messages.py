@@ -17,15 +17,11 @@ from cascade_core import (
     Request,
     Usage,
 )
+from cascade_core.conversation import request_about
 from cascade_core.tokens import estimate_usage
 
 KEY = "cascade"
 """Where the report lies in ``response_metadata``."""
-
-# How far back the last user turn is looked for; behind it lie an agent's tool calls and results.
-_LAST_MESSAGES = 8
-# The instruction of a long turn stands at its beginning or at its end: both are kept.
-_HALF_OF_A_TURN = 2_000
 
 _FINISH_REASONS = ("finish_reason", "stop_reason", "done_reason")
 _GENERATION_INFO = ("finish_reason", "stop_reason", "logprobs")
@@ -37,13 +33,7 @@ def to_request(messages: Sequence[BaseMessage], unavailable: frozenset[int]) -> 
     Raises:
         InvalidConfiguration: There is no message.
     """
-    if not messages:
-        raise InvalidConfiguration(
-            'A chat needs at least one message, got none. Give [("user", "...")] or a string.'
-        )
-    recent = [messages[-i] for i in range(1, min(_LAST_MESSAGES, len(messages)) + 1)]
-    turn = next((m for m in recent if m.type == "human"), recent[0])
-    return Request(_bounded(_text(turn)), unavailable=unavailable)
+    return request_about(messages, lambda message: message.type == "human", _text, unavailable)
 
 
 def to_reply(message: AIMessage, prompt: Sequence[BaseMessage]) -> Reply[AIMessage]:
@@ -132,12 +122,6 @@ def _text(message: BaseMessage) -> str:
         for block in content
         if isinstance(block, str) or block.get("type") == "text"
     )
-
-
-def _bounded(text: str) -> str:
-    if len(text) <= 2 * _HALF_OF_A_TURN:
-        return text
-    return f"{text[:_HALF_OF_A_TURN]}\n…\n{text[-_HALF_OF_A_TURN:]}"
 
 
 def _own_account(

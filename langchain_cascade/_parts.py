@@ -21,9 +21,10 @@ from cascade_core import (
     Validator,
     price_arms,
 )
+from cascade_core.escalation import EscalateOn
 from cascade_core.pricing import PriceLike
 from langchain_cascade._arms import PROVIDER, checked_models
-from langchain_cascade._failures import Recoverable, exception_classes
+from langchain_cascade._failures import is_bad_reply
 from langchain_cascade._fingerprint import fingerprint
 from langchain_cascade._tools import takes_tools
 from langchain_cascade._typing import ChildModel, ChildModels
@@ -43,7 +44,7 @@ class Parts:
 
     cascade: Cascade
     children: tuple[ChildModel, ...]
-    recoverable: Recoverable
+    recoverable: EscalateOn
     without_tools: frozenset[int]
     sources: tuple[object, ...]
 
@@ -63,7 +64,7 @@ class Parts:
         return cls(
             cascade,
             tuple(children),
-            Recoverable(exception_classes(escalate_on)),
+            EscalateOn.of(escalate_on, is_bad_reply),
             frozenset(without_tools),
             (models, policy, prices, validators, escalate_on),
         )

@@ -11,7 +11,7 @@ from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.configurable import DynamicRunnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from cascade_core import InvalidConfiguration
+from cascade_core.serving import check_servable
 from langchain_cascade._typing import CallOptions, ChildModel, as_model
 
 Bind = Callable[[BaseChatModel], ChildModel]
@@ -76,13 +76,12 @@ def takes_tools(child: ChildModel) -> bool:
     return bool(inner := _inner(child)) and all(takes_tools(model) for model in inner)
 
 
-def check_takes_tools(names: Sequence[str], without_tools: frozenset[int]) -> None:
+def check_takes_tools(
+    names: Sequence[str], without_tools: frozenset[int], for_schema: bool = False
+) -> None:
     """Refuse tools, or a schema, for a cascade in which no model takes any."""
-    if len(without_tools) == len(names):
-        raise InvalidConfiguration(
-            f"Tools or a schema were given, and none of the models {list(names)} takes tools: "
-            "none has a bind_tools of its own."
-        )
+    feature = "a response schema" if for_schema else "tools"
+    check_servable(names, without_tools, feature, "A model that can has a bind_tools of its own.")
 
 
 def rebound(child: ChildModel, bind: Bind, config: RunnableConfig) -> ChildModel:

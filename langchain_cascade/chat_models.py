@@ -103,7 +103,9 @@ class CascadeRouterLLM(BaseChatModel):
 
     Response metadata:
         Which models ran, why, for how many dollars and seconds. ``usage_metadata`` is the accepted
-        call's alone; the total of all calls is in here.
+        call's alone; the total of all calls is in here. An attempt that broke off after it was sent
+        (a time-out while waiting) costs 0 in it, marked ``may_be_billed``: nobody but the provider
+        knows.
 
         >>> report = message.response_metadata["cascade"]
         >>> report["answered_by"], report["attempts"][0]["rejected_by"]
@@ -325,7 +327,8 @@ class CascadeRouterLLM(BaseChatModel):
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """Bind what each child's ``bind_tools`` gets when it is called, and ``further`` options."""
         if tools:
-            check_takes_tools(self._parts.names, self._parts.without_tools)
+            parts = self._parts
+            check_takes_tools(parts.names, parts.without_tools, "cascade_schema" in further)
         if tool_choice is not None:
             options = {**options, "tool_choice": tool_choice}
         return self.bind(tools=BoundTools(tools, options), **options, **further)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import cast
 
@@ -99,20 +100,16 @@ def _shown(given: object) -> str:
     return f"an object of {type(given).__module__}.{type(given).__qualname__}"
 
 
-def exception_classes(
-    given: type[Exception] | Sequence[object],
-) -> tuple[type[Exception], ...]:
-    """Return the classes of ``escalate_on``, checked."""
-    given = (given,) if isinstance(given, type) else given
-    wrong: list[object] = [
-        c for c in given if not (isinstance(c, type) and issubclass(c, Exception))
-    ]
-    if wrong:
-        raise InvalidConfiguration(
-            f"escalate_on must hold exception classes, got {wrong!r}. Give "
-            "escalate_on=(MyProviderError,)."
+def warn_of_own_prompts(children: Sequence[tuple[str, LLM]]) -> None:
+    """Warn of models whose own system prompt LlamaIndex would not say in a chat."""
+    names = [name for name, model in children if model.system_prompt]
+    if names:
+        warnings.warn(
+            f"The models {names} have a system_prompt of their own. LlamaIndex says it in "
+            "structured predictions and in no chat. Give CascadeRouterLLM(system_prompt=...), or a "
+            "system message.",
+            stacklevel=3,
         )
-    return cast("tuple[type[Exception], ...]", tuple(given))
 
 
 def check_options(given: Mapping[str, object], known: Collection[str]) -> None:

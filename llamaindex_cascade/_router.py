@@ -30,8 +30,8 @@ from cascade_core import (
     drive_async,
     drive_stream,
     drive_stream_async,
-    is_model_failure,
 )
+from cascade_core.escalation import EscalateOn
 from cascade_core.failures import raised_inside
 from llamaindex_cascade._closing import aclosing_if_possible, closing_if_possible
 from llamaindex_cascade._exchange import Exchange
@@ -55,12 +55,12 @@ class Router:
     Args:
         cascade: Decides.
         models: The models, in the order of the cascade's arms.
-        escalate_on: Further errors that count as a model's failure.
+        recoverable: After which errors the next model takes over.
     """
 
     cascade: Cascade
     models: tuple[LLM, ...]
-    escalate_on: tuple[type[Exception], ...]
+    recoverable: EscalateOn
     _lent: CallbackManager | None = None
 
     def lend(self, manager: CallbackManager) -> Router:
@@ -84,7 +84,7 @@ class Router:
             return exchange.read([call(self.models[request.arm])])
 
         flow = self.cascade.run(exchange.request)
-        return self._answer(exchange, drive(flow, perform, self._recoverable))
+        return self._answer(exchange, drive(flow, perform, self.recoverable))
 
     async def ask_async(self, exchange: Exchange[C, R], call: Callable[[LLM], Awaitable[C]]) -> R:
         """Return the answer of one request, every call awaited."""
@@ -93,7 +93,7 @@ class Router:
             return exchange.read([await call(self.models[request.arm])])
 
         flow = self.cascade.run(exchange.request)
-        return self._answer(exchange, await drive_async(flow, perform, self._recoverable))
+        return self._answer(exchange, await drive_async(flow, perform, self.recoverable))
 
     def stream(
         self, exchange: Exchange[C, R], call: Callable[[LLM], Iterator[C]]
@@ -110,7 +110,7 @@ class Router:
                     yield _Piece(self._name(request.arm), chunk)
 
         flow = self.cascade.run(exchange.request)
-        driven = drive_stream(flow, source, _chunks(exchange), self._recoverable)
+        driven = drive_stream(flow, source, _chunks(exchange), self.recoverable)
         return self._shown(exchange, _answered(next(driven)), driven)
 
     async def stream_async(
@@ -124,7 +124,7 @@ class Router:
                     yield _Piece(self._name(request.arm), chunk)
 
         flow = self.cascade.run(exchange.request)
-        driven = drive_stream_async(flow, source, _chunks(exchange), self._recoverable)
+        driven = drive_stream_async(flow, source, _chunks(exchange), self.recoverable)
         return self._shown_async(exchange, _answered(await anext(driven)), driven)
 
     def _shown(
@@ -168,18 +168,6 @@ class Router:
     def _name(self, arm: int) -> str:
         return self.cascade.arms[arm].name
 
-    def _recoverable(self, error: Exception) -> bool:
-        return (
-            isinstance(error, self.escalate_on)
-            or is_model_failure(error)
-            # A body without choices, or without a message: the integrations index into what is not
-            # there. The same error out of a caller's handler or tool has another place of birth.
-            or (
-                isinstance(error, LookupError | AttributeError | TypeError)
-                and raised_inside(error, "llama_index.llms")
-            )
-        )
-
 
 class _OneBehind(Generic[C, R]):
     """Passes chunks on one behind their arrival, because the last one carries the report."""
@@ -202,6 +190,17 @@ class _OneBehind(Generic[C, R]):
         """Give what came before a stream broke."""
         if self._held is not None:
             yield self._exchange.passed(self._held.chunk, self._held.model)
+
+
+def is_bad_reply(error: Exception) -> bool:
+    """Tell whether an integration tripped over a malformed reply.
+
+    A body without choices, or without a message: the integrations index into what is not there. The
+    same error out of a caller's handler or tool has another place of birth.
+    """
+    return isinstance(error, LookupError | AttributeError | TypeError) and raised_inside(
+        error, "llama_index.llms"
+    )
 
 
 def _chunks(exchange: Exchange[C, R]) -> Chunks[_Piece[C]]:

@@ -51,7 +51,8 @@ def restored(data: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any
             f"from_dict(data, {', '.join(f'{key}=...' for key in missing)})."
         )
     kept = {key: value for key, value in data.items() if key not in _CODE and key != "class_name"}
-    kept["models"] = {name: _model(model) for name, model in data["models"].items()}
+    if "models" not in given:
+        kept["models"] = {name: _model(model) for name, model in data["models"].items()}
     return {**kept, **given}
 
 

@@ -12,7 +12,7 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM, ToolSelection
 from llama_index.core.tools.types import BaseTool
 
-from cascade_core import InvalidConfiguration
+from cascade_core.serving import check_servable
 from llamaindex_cascade._raw import extras
 from llamaindex_cascade._reply import KEY
 from llamaindex_cascade._request import texts
@@ -70,11 +70,13 @@ def with_tools(model: LLM) -> FunctionCallingLLM:
 
 def check_any(models: Mapping[str, LLM], unavailable: frozenset[int]) -> None:
     """Refuse a request with tools to models of which none can call any."""
-    if len(unavailable) == len(models):
-        raise InvalidConfiguration(
-            f"Tools need a function-calling model, and none of {list(models)} is one. Add one, or "
-            "give is_function_calling_model=True if the server behind OpenAILike supports it."
-        )
+    check_servable(
+        list(models),
+        unavailable,
+        "tools",
+        "Add a function-calling model, or give is_function_calling_model=True if the server behind "
+        "OpenAILike supports it.",
+    )
 
 
 def agent_defaults() -> dict[str, Any]:

@@ -24,7 +24,13 @@ from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools.types import BaseTool
 from llama_index.core.types import Model
 from llama_index_instrumentation import get_dispatcher
-from pydantic import Field, PrivateAttr, SerializeAsAny, field_serializer
+from pydantic import (
+    Field,
+    PrivateAttr,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    field_serializer,
+)
 from typing_extensions import override
 
 from cascade_core import (
@@ -33,10 +39,12 @@ from cascade_core import (
     Policy,
     Validator,
 )
+from cascade_core.escalation import EscalateOn
 from cascade_core.pricing import PriceLike
 from llamaindex_cascade import _children, _metadata, _request, _serialization, _tools
 from llamaindex_cascade._exchange import Exchange, chat_exchange, completion_exchange
-from llamaindex_cascade._router import Router
+from llamaindex_cascade._router import Router, is_bad_reply
+from llamaindex_cascade._secrets import without_secrets
 from llamaindex_cascade._structured import (
     SchemaSignal,
     Structured,
@@ -68,6 +76,13 @@ class CascadeRouterLLM(FunctionCallingLLM):
     last model ``max_retries=0``, or its client retries for seconds first. Requests with tools go to
     function-calling models only. ``metadata.context_window`` is that of the smallest model.
 
+    An attempt that broke off after it was sent (a time-out while waiting) costs 0 in that report,
+    marked ``may_be_billed``: nobody but the provider knows.
+
+    ``to_dict()`` and ``repr()`` hold no keys, passwords or secret headers of the models, and
+    ``from_dict`` leaves each model to find its own, in the environment as its class does, or takes
+    ``models=``. A pickle does hold them.
+
     The models emit LlamaIndex's LLM events, each call once, and the cascade none of its own. A
     model without callback handlers gets the cascade's.
 
@@ -81,6 +96,8 @@ class CascadeRouterLLM(FunctionCallingLLM):
             number in [0, 1]; asynchronous ones where the cascade is awaited.
         escalate_on: Further exception classes, or one, that count as a model's failure.
         options: Those of every LlamaIndex LLM, such as ``callback_manager`` and ``system_prompt``.
+            A ``system_prompt`` belongs here: LlamaIndex says a model's own in structured
+            predictions only, so the cascade warns of one.
 
     Raises:
         InvalidConfiguration: Models, policy, prices, validators or options that cannot serve;
@@ -131,17 +148,18 @@ class CascadeRouterLLM(FunctionCallingLLM):
         arms = _children.arms(children, prices)
         cascade = Cascade.build(arms, policy, validators)
         cascade = replace(cascade, signals=(*cascade.signals, SchemaSignal()))
-        failures = _children.exception_classes(escalate_on)
+        recoverable = EscalateOn.of(escalate_on, is_bad_reply)
         super().__init__(
             models=dict(children),
             policy=policy,
             prices=prices,
             validators=validators,
-            escalate_on=failures,
+            escalate_on=recoverable.classes,
             **options,
         )
         each = tuple(model for _, model in children)
-        self._router = Router(cascade, each, failures)
+        _children.warn_of_own_prompts(children)
+        self._router = Router(cascade, each, recoverable)
         self._metadata = _metadata.combined([name for name, _ in children], each)
         self._no_tools = _tools.without_tools(each)
 
@@ -392,6 +410,12 @@ class CascadeRouterLLM(FunctionCallingLLM):
             ),
         )
 
+    @field_serializer("models", mode="wrap")
+    def _dump_models(
+        self, models: dict[str, LLM], dump: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        return without_secrets(dump(models))
+
     @field_serializer("policy")
     def _dump_policy(self, policy: object) -> str | None:
         return _serialization.describe(policy)
@@ -408,6 +432,11 @@ class CascadeRouterLLM(FunctionCallingLLM):
     @override
     def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:
         return cls(**_serialization.restored(data, kwargs))
+
+    @override
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        # Not the fields: they hold the models with all their settings, keys included.
+        return [("models", list(self.models)), ("policy", self._router.cascade.policy)]
 
     @override
     def __getstate__(self) -> dict[str, Any]:

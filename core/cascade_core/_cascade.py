@@ -12,6 +12,7 @@ from cascade_core._types import (
     Abstain,
     Answer,
     Arm,
+    Belief,
     Call,
     Failure,
     Observation,
@@ -31,11 +32,14 @@ from cascade_core.errors import (
 )
 from cascade_core.estimators import (
     AssumedConfidence,
+    CalibratedConfidence,
     ExAnteEstimator,
     ExPostEstimator,
     PriorEstimator,
 )
+from cascade_core.failures import may_be_billed
 from cascade_core.policies import Policy, ThresholdCascade
+from cascade_core.serving import check_servable
 from cascade_core.signals import DEFAULT_SIGNALS, Signal
 
 T = TypeVar("T")
@@ -54,12 +58,26 @@ class FittedPolicy:
         policy: The rule.
         ex_ante: What is expected of the arms before a call.
         ex_post: What a reply's signals say about it.
+
+    Raises:
+        PolicyMismatch: An estimator that says how many arms it knows (the library's own do, and
+            any with a number ``n_arms``) was fitted for another number of them.
     """
 
     arms: tuple[str, ...]
     policy: Policy
     ex_ante: ExAnteEstimator
     ex_post: ExPostEstimator
+
+    def __post_init__(self) -> None:
+        for estimator in (self.ex_ante, self.ex_post):
+            known = _arms_known_to(estimator)
+            if known is not None and known != len(self.arms):
+                raise PolicyMismatch(
+                    f"A policy for the {len(self.arms)} models {list(self.arms)} needs estimators "
+                    f"of as many, and its {type(estimator).__name__} was fitted for {known}. Fit "
+                    "all of it on one outcome table."
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +102,11 @@ class Outcome(Generic[T]):
 
     @property
     def cost_usd(self) -> float | None:
-        """Dollars of all attempts; None if one of them has an unknown cost."""
+        """Dollars of all attempts that are known to be billed; None if one has an unknown cost.
+
+        An attempt that broke off after it was sent counts 0 here and says ``may_be_billed`` in the
+        report: nobody but the provider knows, and one time-out must not hide all other dollars.
+        """
         return self.trace.cost_usd
 
     @property
@@ -115,7 +137,11 @@ class Outcome(Generic[T]):
     def _attempt(self, attempt: Observation | Failure, reason: str) -> dict[str, Any]:
         row: dict[str, Any] = {"model": self.arms[attempt.arm].name, "called_because": reason}
         if isinstance(attempt, Failure):
-            row |= {"status": "failed", "error": type(attempt.error).__name__}
+            row |= {
+                "status": "failed",
+                "error": type(attempt.error).__name__,
+                "may_be_billed": _may_be_billed(attempt),
+            }
         else:
             row |= {
                 "status": "accepted" if attempt.arm == self.arm else "rejected",
@@ -128,6 +154,20 @@ class Outcome(Generic[T]):
             "cost_usd": attempt.cost_usd,
             "latency_seconds": attempt.latency_seconds,
         }
+
+
+def _may_be_billed(failure: Failure) -> bool:
+    """Tell whether dollars beyond the failure's own cost may have been spent on it."""
+    trace = _spent(failure.error)
+    if trace is not None:
+        return any(map(_may_be_billed, trace.failures))
+    # What had arrived of a stream is in its cost.
+    return failure.usage is None and may_be_billed(failure.error)
+
+
+def _spent(error: Exception) -> Trace | None:
+    """Return what a cascade, as an arm of this one, did before it gave up."""
+    return error.trace if isinstance(error, AllModelsFailed | CascadeAbstained) else None
 
 
 def _usage(usage: Usage) -> dict[str, Any]:
@@ -202,10 +242,13 @@ class Cascade:
 
         Raises:
             AllModelsFailed: Every model that could still answer failed.
+            InvalidConfiguration: No arm can serve the request.
             PolicyError: The rule asked for an arm that already ran or does not exist, or did not
                 answer with the reply of a call that it had marked final.
+            PolicyMismatch: The ex-ante estimator knows another number of arms.
         """
-        trace = Trace(self.ex_ante.estimate(request), unavailable=request.unavailable)
+        check_servable([arm.name for arm in self.arms], request.unavailable)
+        trace = Trace(self._prior(request), unavailable=request.unavailable)
         replies: dict[int, Reply[Any]] = {}
         reasons: tuple[str, ...] = ()
         shown: int | None = None
@@ -241,6 +284,15 @@ class Cascade:
                 raise PolicyError(
                     f"{self.policy!r} decided {action!r}; a rule returns Call, Answer or Abstain."
                 )
+
+    def _prior(self, request: Request) -> Belief:
+        belief = self.ex_ante.estimate(request)
+        if len(belief.mean) != len(self.arms):
+            raise PolicyMismatch(
+                f"{type(self.ex_ante).__name__} gave a belief about {len(belief.mean)} arms to a "
+                f"cascade of {len(self.arms)}. Fit it for these models."
+            )
+        return belief
 
     def _observe(self, arm: int, reply: Reply[Any]) -> Flow[Observation]:
         """Read every signal, then the validators unless the reply is already rejected."""
@@ -284,11 +336,10 @@ class Cascade:
 
     def _failure(self, arm: int, failed: Failed) -> Failure:
         error = failed.error
-        if isinstance(error, AllModelsFailed | CascadeAbstained) and error.trace is not None:
-            # A cascade as an arm: what it spent before it gave up is known.
-            spent = error.trace
+        spent = _spent(error)
+        if spent is not None:
             return Failure(arm, error, failed.latency_seconds, spent.usage, spent.cost_usd)
-        # A call that broke before anything came is not billed.
+        # Of a call that broke before anything came no cost is known; see ``may_be_billed``.
         cost = 0.0 if failed.usage is None else self.arms[arm].cost_usd(failed.usage)
         return Failure(arm, error, failed.latency_seconds, failed.usage, cost)
 
@@ -328,6 +379,16 @@ def _check_fitted_for(fitted: tuple[str, ...], given: tuple[str, ...]) -> None:
         f"The policy was fitted for the models {list(fitted)}, got {list(given)} ({difference}). "
         "Give the same models in the same order, or fit again."
     )
+
+
+def _arms_known_to(estimator: ExAnteEstimator | ExPostEstimator) -> int | None:
+    """Return for how many arms an estimator was fitted; None if it does not say."""
+    if isinstance(estimator, PriorEstimator):
+        return len(estimator.mean)
+    if isinstance(estimator, CalibratedConfidence):
+        return len(estimator.calibrators)
+    known = getattr(estimator, "n_arms", None)
+    return known if isinstance(known, int) else None
 
 
 def _check_prices(rule: Policy, arms: tuple[Arm, ...]) -> None:

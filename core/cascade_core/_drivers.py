@@ -33,6 +33,9 @@ from cascade_core.failures import is_model_failure
 R = TypeVar("R")
 C = TypeVar("C")
 
+# Gathered calls beyond so many wait for a free thread: best of a hundred must not start a hundred.
+_MOST_THREADS = 16
+
 Recoverable = Callable[[Exception], bool]
 """True for errors that are the model's, to be sent into the flow; every other one is raised."""
 
@@ -299,7 +302,8 @@ def _perform(effect: Effect, attempt: Callable[[Call], Reply[Any] | Failed]) -> 
                 "synchronously. Await the cascade (ainvoke, achat, ...), or give a plain function."
             )
         return _checked(effect, verdict)
-    with ThreadPoolExecutor(max_workers=max(1, len(effect.calls))) as pool:
+    threads = min(max(1, len(effect.calls)), _MOST_THREADS)
+    with ThreadPoolExecutor(max_workers=threads) as pool:
         # Each call gets the caller's context variables: tracing and configuration live in them.
         jobs = [pool.submit(copy_context().run, attempt, request) for request in effect.calls]
         return tuple(job.result() for job in jobs)

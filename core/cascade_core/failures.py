@@ -6,7 +6,10 @@ bug of the caller must surface, and must not buy a dearer model.
 
 from __future__ import annotations
 
+import errno
 import json
+from collections.abc import Iterator
+from types import FrameType
 from typing import cast
 
 from cascade_core.errors import AllModelsFailed, CascadeAbstained
@@ -24,7 +27,12 @@ _PROVIDER_ERRORS = frozenset(
         ("google", "GoogleAPIError"),
         ("groq", "GroqError"),
         ("grpc", "RpcError"),
+        ("OpenSSL", "Error"),
+        ("asyncio", "IncompleteReadError"),
+        ("http", "BadStatusLine"),
+        ("http", "IncompleteRead"),
         ("httpcore", "NetworkError"),
+        ("httpcore", "RemoteProtocolError"),
         ("httpcore", "TimeoutException"),
         ("httpx", "HTTPError"),
         ("httpx", "StreamError"),
@@ -39,8 +47,10 @@ _PROVIDER_ERRORS = frozenset(
         ("openai", "OpenAIError"),
         ("requests", "RequestException"),
         ("socket", "gaierror"),
+        ("socket", "herror"),
         ("ssl", "SSLError"),
         ("together", "TogetherException"),
+        ("urllib", "URLError"),
         ("urllib3", "HTTPError"),
     }
 )
@@ -55,9 +65,58 @@ _OTHER_ERRORS = (
     CascadeAbstained,
 )
 
+# What the operating system says of a network, and not of a file, where Python has no class for it.
+_NETWORK_ERRNOS = frozenset(
+    {errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETRESET, errno.ENETUNREACH}
+)
+
 # Thin integrations raise these bare for a failed request. Only the very class counts: a budget's or
 # an interrupt's own exception is a subclass, and surfaces.
 _BARE_ERRORS = (Exception, RuntimeError)
+
+# Errors of a connection that was never made, and errors between a request that was sent and the end
+# of its reply; those of the connection count where they are a cause of the other kind.
+_NEVER_SENT = frozenset(
+    {
+        ("aiohttp", "ClientConnectorError"),
+        ("aiohttp", "ConnectionTimeoutError"),
+        ("botocore", "ConnectTimeoutError"),
+        ("builtins", "ConnectionRefusedError"),
+        ("httpcore", "ConnectError"),
+        ("httpcore", "ConnectTimeout"),
+        ("httpcore", "PoolTimeout"),
+        ("httpx", "ConnectError"),
+        ("httpx", "ConnectTimeout"),
+        ("httpx", "PoolTimeout"),
+        ("requests", "ConnectTimeout"),
+        ("socket", "gaierror"),
+        ("urllib3", "ConnectTimeoutError"),
+        ("urllib3", "NewConnectionError"),
+    }
+)
+_WITHOUT_A_WHOLE_REPLY = frozenset(
+    {
+        ("aiohttp", "ClientPayloadError"),
+        ("aiohttp", "ServerDisconnectedError"),
+        ("anthropic", "APITimeoutError"),
+        ("botocore", "ReadTimeoutError"),
+        ("builtins", "TimeoutError"),
+        ("http", "IncompleteRead"),
+        ("http", "RemoteDisconnected"),
+        ("httpcore", "ReadError"),
+        ("httpcore", "ReadTimeout"),
+        ("httpcore", "RemoteProtocolError"),
+        ("httpx", "ReadError"),
+        ("httpx", "ReadTimeout"),
+        ("httpx", "RemoteProtocolError"),
+        ("litellm", "Timeout"),
+        ("openai", "APITimeoutError"),
+        ("requests", "ChunkedEncodingError"),
+        ("requests", "ReadTimeout"),
+        ("urllib3", "IncompleteRead"),
+        ("urllib3", "ReadTimeoutError"),
+    }
+)
 
 
 def is_model_failure(error: Exception) -> bool:
@@ -69,6 +128,8 @@ def is_model_failure(error: Exception) -> bool:
     """
     if isinstance(error, _OTHER_ERRORS) or type(error) in _BARE_ERRORS:
         return True
+    if type(error) is OSError and error.errno in _NETWORK_ERRNOS:
+        return True
     if isinstance(error, ExceptionGroup):
         group = cast("ExceptionGroup[Exception]", error)
         return all(is_model_failure(cause) for cause in group.exceptions)
@@ -76,6 +137,14 @@ def is_model_failure(error: Exception) -> bool:
         (cls.__module__.partition(".")[0], cls.__name__) in _PROVIDER_ERRORS
         for cls in type(error).__mro__
     )
+
+
+def birthplace(error: Exception) -> FrameType | None:
+    """Return the frame in which ``error`` was raised; None if it never was."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return None if trace is None else trace.tb_frame
 
 
 def raised_inside(error: Exception, package: str) -> bool:
@@ -91,8 +160,39 @@ def raised_inside(error: Exception, package: str) -> bool:
         ...     raised_inside(error, "json"), raised_inside(error, "js")
         (True, False)
     """
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    module = "" if frame is None else str(frame.tb_frame.f_globals.get("__name__", ""))
+    frame = birthplace(error)
+    module = "" if frame is None else str(frame.f_globals.get("__name__", ""))
     return module == package or module.startswith(f"{package}.")
+
+
+def may_be_billed(error: Exception) -> bool:
+    """Tell whether a call that ended in ``error`` may have cost money all the same.
+
+    True where the request was sent and the reply did not come, or not whole: the provider may have
+    finished the answer that nobody waited for. Clients wrap the transport's error in their own, so
+    the causes decide too. An error that the provider itself reports (4xx, 429, 500), and a
+    connection that was never made, are not billed.
+
+    Examples:
+        >>> may_be_billed(TimeoutError()), may_be_billed(ConnectionRefusedError())
+        (True, False)
+    """
+    if isinstance(error, ExceptionGroup):
+        group = cast("ExceptionGroup[Exception]", error)
+        return any(may_be_billed(cause) for cause in group.exceptions)
+    kinds = {
+        (cls.__module__.partition(".")[0], cls.__name__)
+        for cause in _causes(error)
+        for cls in type(cause).__mro__
+    }
+    return not kinds & _NEVER_SENT and bool(kinds & _WITHOUT_A_WHOLE_REPLY)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield ``error`` and what it was raised from, and so on, each once."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,13 +25,13 @@ TokenCounter = Callable[[str], int]
 # Words in pieces of about six letters (Greek and Cyrillic ones of three), numbers in threes, ASCII
 # signs in pairs, every other sign on its own. On English, code and JSON this is within a fifth of
 # the true count (indented JSON: a quarter too few), where characters / 4 misses JSON by half.
-_PIECE = re.compile(
-    r" ?[A-Za-z\u00aa-\u024f]{1,6}|[\u0370-\u058f]{1,3}|\d{1,3}|\s+|[!-/:-@\[-`{-~]{1,2}"
-    r"|[^\sA-Za-z\d\u00aa-\u024f\u0370-\u058f]"
-)
+_LONGEST_PIECES = ((b"a", 6), (b"g", 3), (b"1", 3), (b"!", 2))
 
-_SAMPLES = 8
-_SAMPLE_CHARACTERS = 500
+# A long text is counted on so many windows of so many characters. Many short ones: what lies side
+# by side is alike, and prose, code and tables take turns in a conversation. On real files this is
+# within 2 % of a full count as a rule; the pattern itself is off by more.
+_WINDOWS = 32
+_WINDOW = 64
 
 # Address and SHA-256 of the tables, as tiktoken has them.
 _TABLES = {
@@ -76,7 +75,7 @@ def count_tokens(
 def estimate_tokens(text: str) -> int:
     """Return a rough token count of ``text`` from its pattern alone, in bounded time.
 
-    Long texts are counted on evenly spaced samples, so that a long history costs no more.
+    Long texts are counted on evenly spaced windows, so that a long history costs no more.
 
     Examples:
         >>> estimate_tokens("How many tokens is this?")
@@ -84,36 +83,51 @@ def estimate_tokens(text: str) -> int:
         >>> 29_000 < estimate_tokens("one two three " * 10_000) < 31_000
         True
     """
-    if len(text) <= _SAMPLES * _SAMPLE_CHARACTERS:
+    if len(text) <= _WINDOWS * _WINDOW:
         return _count_pieces(text)
-    starts = range(0, len(text) - _SAMPLE_CHARACTERS, (len(text) - 1) // _SAMPLES)
-    counted = sum(_count_pieces(text[i : i + _SAMPLE_CHARACTERS]) for i in starts)
-    return round(counted / (len(starts) * _SAMPLE_CHARACTERS) * len(text))
+    step = len(text) // _WINDOWS
+    # Put end to end: half a word at the end of one window and half a word at the beginning of the
+    # next make one, where each on its own would be counted as whole.
+    sample = "".join([text[i : i + _WINDOW] for i in range(step // 2, len(text), step)])
+    return round(_count_pieces(sample) / len(sample) * len(text))
 
 
 def estimate_usage(prompt: Sequence[str], output: str) -> Usage:
-    """Return an estimated usage for a call whose provider gave none, in bounded time.
+    """Return an estimated usage for a call whose provider gave none.
 
     Args:
-        prompt: The texts of the messages, in order.
+        prompt: The texts of the messages, in order; counted as one text.
         output: The text of the reply, tool calls included.
     """
-    return Usage(_estimate_all(prompt), estimate_tokens(output), estimated=True)
-
-
-def _estimate_all(texts: Sequence[str]) -> int:
-    # The empty texts of tool calls come at every other place, as the samples do.
-    texts = [text for text in texts if text]
-    characters = sum(len(text) for text in texts)
-    step = max(1, len(texts) // _SAMPLES)
-    sample = texts[::step]
-    looked_at = sum(len(text) for text in sample)
-    counted = sum(estimate_tokens(text) for text in sample)
-    return round(counted / looked_at * characters) if looked_at else 0
+    return Usage(estimate_tokens("\n".join(prompt)), estimate_tokens(output), estimated=True)
 
 
 def _count_pieces(text: str) -> int:
-    return sum(1 for piece in _PIECE.finditer(text) if not piece.group().isspace())
+    # Passes over bytes, each at the speed of memory: a regular expression takes three times longer,
+    # and fifteen times on Chinese.
+    classes = text.encode("utf-8", "replace").translate(_CLASSES, _CONTINUATION_BYTES)
+    for letter, longest in _LONGEST_PIECES:
+        for length in range(longest, 0, -1):
+            classes = classes.replace(letter * length, b"o")
+    return classes.count(b"o")
+
+
+def _class_of(byte: int) -> str:
+    """Return what a byte of UTF-8 begins: a letter, a Greek or Cyrillic one, a digit, ..."""
+    if byte >= 0x80:  # the first byte of a character; U+0080 to U+027F, U+0340 to U+05BF
+        return "a" if 0xC2 <= byte <= 0xC9 else "g" if 0xCD <= byte <= 0xD6 else "o"
+    character = chr(byte)
+    if character.isspace():
+        return " "
+    if character.isalpha():
+        return "a"
+    if character.isdigit():
+        return "1"
+    return "!" if character.isprintable() else "o"
+
+
+_CLASSES = "".join(map(_class_of, range(256))).encode()
+_CONTINUATION_BYTES = bytes(range(0x80, 0xC0))
 
 
 @lru_cache(maxsize=256)

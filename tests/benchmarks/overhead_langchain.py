@@ -4,20 +4,19 @@ python tests/benchmarks/overhead_langchain.py [--rounds 40] [--calls 25] [--json
 
 The children are instant fakes, no handlers are attached, the variants take turns in every round.
 Bars: one child at most 2x ``RunnableWithFallbacks`` over the same child; what the router adds to
-the bare child grows by at most 20 % when the history grows to 100,000 characters.
+the bare child, and a call whose usage it must estimate, grow by at most 20 % when the history grows
+to 100,000 characters.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import json
-import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from _timing import Figures, least, measure, measure_async, show
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
@@ -81,36 +80,14 @@ def rejects(reply: Any) -> bool:
     return False
 
 
-def measure(
-    variants: dict[str, Callable[[], Any]], rounds: int, calls: int
-) -> dict[str, dict[str, float]]:
-    """Return the minimum and the median over the rounds, in µs of CPU time per call."""
-    times: dict[str, list[float]] = {name: [] for name in variants}
-    gc.disable()
-    try:
-        for _ in range(rounds):
-            for name, run in variants.items():
-                for _ in range(5):  # untimed: a collection or another variant has cooled the caches
-                    run()
-                start = time.process_time()
-                for _ in range(calls):
-                    run()
-                times[name].append((time.process_time() - start) / calls * 1e6)
-            gc.collect()
-    finally:
-        gc.enable()
-    return {
-        name: {"min": min(each), "median": statistics.median(each)} for name, each in times.items()
-    }
-
-
 def variants() -> dict[str, Callable[[], Any]]:
     """Return every thing to measure: name -> one call of it."""
     one = InstantModel()
     router = CascadeRouterLLM({"one": one}, prices={"one": PRICES["one"]})
     two = {"one": InstantModel(), "two": InstantModel()}
     histories = {"short": short(), "one long message": one_long(), "100 messages": many_messages()}
-    silent = InstantModel(states_usage=False)
+    silent = {"one": InstantModel(states_usage=False)}
+    unstated = CascadeRouterLLM(silent, prices={"one": PRICES["one"]})
     calls: dict[str, Callable[[], Any]] = {}
 
     def add(name: str, model: Any, messages: list[BaseMessage]) -> None:
@@ -120,58 +97,50 @@ def variants() -> dict[str, Callable[[], Any]]:
         add(f"bare child, {history}", one, messages)
         add(f"RunnableWithFallbacks, {history}", one.with_fallbacks([InstantModel()]), messages)
         add(f"router of one, {history}", router, messages)
+        add(f"router of one, usage estimated, {history}", unstated, messages)
     add("router of two, accepted", CascadeRouterLLM(two, prices=PRICES), histories["short"])
     add(
         "router of two, rejected",
         CascadeRouterLLM(two, prices=PRICES, validators=[rejects]),
         histories["short"],
     )
-    add(
-        "router of one, usage estimated, short",
-        CascadeRouterLLM({"one": silent}, prices={"one": PRICES["one"]}),
-        histories["short"],
-    )
     return calls
 
 
-async def variants_async(rounds: int, calls: int) -> dict[str, dict[str, float]]:
-    """Return the same figures for awaited calls."""
+def variants_async() -> dict[str, Callable[[], Awaitable[Any]]]:
+    """Return what is awaited: name -> one call of it."""
     one, messages = InstantModel(), short()
-    models: dict[str, Any] = {
-        "bare child, async": one,
-        "RunnableWithFallbacks, async": one.with_fallbacks([InstantModel()]),
-        "router of one, async": CascadeRouterLLM({"one": one}, prices={"one": PRICES["one"]}),
-    }
-    times: dict[str, list[float]] = {name: [] for name in models}
-    for _ in range(rounds):
-        for name, model in models.items():
-            for _ in range(5):
-                await model.ainvoke(messages)
-            start = time.process_time()
-            for _ in range(calls):
-                await model.ainvoke(messages)
-            times[name].append((time.process_time() - start) / calls * 1e6)
+    fallbacks = one.with_fallbacks([InstantModel()])
+    router = CascadeRouterLLM({"one": one}, prices={"one": PRICES["one"]})
     return {
-        name: {"min": min(each), "median": statistics.median(each)} for name, each in times.items()
+        "bare child, async": lambda: one.ainvoke(messages),
+        "RunnableWithFallbacks, async": lambda: fallbacks.ainvoke(messages),
+        "router of one, async": lambda: router.ainvoke(messages),
     }
 
 
-def ratios(figures: dict[str, dict[str, float]]) -> dict[str, float]:
+def ratios(figures: Figures) -> dict[str, float]:
     """Return what the bars are set on, from the minima."""
-    least = {name: figure["min"] for name, figure in figures.items()}
+    cost = least(figures)
 
     def added(history: str) -> float:
-        return least[f"router of one, {history}"] - least[f"bare child, {history}"]
+        return cost[f"router of one, {history}"] - cost[f"bare child, {history}"]
+
+    def unstated(history: str) -> float:
+        return cost[f"router of one, usage estimated, {history}"]
 
     return {
-        "router of one / RunnableWithFallbacks": least["router of one, short"]
-        / least["RunnableWithFallbacks, short"],
-        "the same, async": least["router of one, async"] / least["RunnableWithFallbacks, async"],
+        "router of one / RunnableWithFallbacks": cost["router of one, short"]
+        / cost["RunnableWithFallbacks, short"],
+        "the same, async": cost["router of one, async"] / cost["RunnableWithFallbacks, async"],
         "added, one long message / short": added("one long message") / added("short"),
         "added, 100 messages / short": added("100 messages") / added("short"),
-        "router of one, 100 messages / RunnableWithFallbacks": least["router of one, 100 messages"]
-        / least["RunnableWithFallbacks, 100 messages"],
-        "two calls / one": least["router of two, rejected"] / least["router of one, short"],
+        "router of one, 100 messages / RunnableWithFallbacks": cost["router of one, 100 messages"]
+        / cost["RunnableWithFallbacks, 100 messages"],
+        "usage estimated, one long message / short": unstated("one long message")
+        / unstated("short"),
+        "usage estimated, 100 messages / short": unstated("100 messages") / unstated("short"),
+        "two calls / one": cost["router of two, rejected"] / cost["router of one, short"],
     }
 
 
@@ -183,16 +152,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON only")
     options = parser.parse_args(arguments)
     figures = measure(variants(), options.rounds, options.calls)
-    figures |= asyncio.run(variants_async(options.rounds, options.calls))
-    result = {"microseconds_per_call": figures, "ratios": ratios(figures)}
+    figures |= asyncio.run(measure_async(variants_async(), options.rounds, options.calls))
     if options.json:
+        result = {"microseconds_per_call": figures, "ratios": ratios(figures)}
         print(json.dumps(result, indent=2))
-        return
-    print(f"{'CPU µs per call':<48}{'min':>9}{'median':>9}")
-    for name, figure in figures.items():
-        print(f"{name:<48}{figure['min']:>9.0f}{figure['median']:>9.0f}")
-    for name, ratio in result["ratios"].items():
-        print(f"{name:<56}{ratio:>9.2f}")
+    else:
+        show("CPU µs per call", figures, ratios(figures))
 
 
 if __name__ == "__main__":

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import json
-import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from _timing import Figures, least, measure, measure_async, show
 from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
@@ -133,64 +131,30 @@ def variants() -> dict[str, Callable[[], Any]]:
     return calls
 
 
-def measure(
-    variants: dict[str, Callable[[], Any]], rounds: int, calls: int
-) -> dict[str, dict[str, float]]:
-    """Return the minimum and the median over the rounds, in µs of CPU time per call."""
-    times: dict[str, list[float]] = {name: [] for name in variants}
-    for run in variants.values():
-        for _ in range(10):
-            run()
-    gc.disable()
-    try:
-        for _ in range(rounds):
-            for name, run in variants.items():
-                start = time.process_time()
-                for _ in range(calls):
-                    run()
-                times[name].append((time.process_time() - start) / calls * 1e6)
-            gc.collect()
-    finally:
-        gc.enable()
-    return {name: summary(each) for name, each in times.items()}
-
-
-async def measure_async(rounds: int, calls: int) -> dict[str, dict[str, float]]:
-    """Return the same figures for awaited calls."""
+def variants_async() -> dict[str, Callable[[], Awaitable[Any]]]:
+    """Return what is awaited: name -> one call of it."""
     bare, messages = InstantLLM(), short()
     one = CascadeRouterLLM({"one": bare}, prices={"one": PRICES["one"]})
-    models: dict[str, Any] = {"bare child, async": bare, "cascade of one, async": one}
-    times: dict[str, list[float]] = {name: [] for name in models}
-    for _ in range(rounds):
-        for name, model in models.items():
-            start = time.process_time()
-            for _ in range(calls):
-                await model.achat(messages)
-            times[name].append((time.process_time() - start) / calls * 1e6)
-    return {name: summary(each) for name, each in times.items()}
+    return {
+        "bare child, async": lambda: bare.achat(messages),
+        "cascade of one, async": lambda: one.achat(messages),
+    }
 
 
-def summary(microseconds: Sequence[float]) -> dict[str, float]:
-    """Return the minimum and the median."""
-    return {"min": min(microseconds), "median": statistics.median(microseconds)}
-
-
-def ratios(figures: dict[str, dict[str, float]]) -> dict[str, float]:
+def ratios(figures: Figures) -> dict[str, float]:
     """Return what the bars are set on, from the minima."""
-    least = {name: figure["min"] for name, figure in figures.items()}
+    cost = least(figures)
 
     def grown(kind: str, history: str) -> float:
-        return least[f"{kind}, {history}"] / least[f"{kind}, short"]
+        return cost[f"{kind}, {history}"] / cost[f"{kind}, short"]
 
     made = {
         f"{kind}, {history} / short": grown(kind, history)
         for kind in ("bare child", "cascade of one", "cascade of one, usage estimated")
         for history in ("one long message", "100 messages")
     }
-    made["cascade of one / bare child"] = (
-        least["cascade of one, short"] / least["bare child, short"]
-    )
-    made["the same, async"] = least["cascade of one, async"] / least["bare child, async"]
+    made["cascade of one / bare child"] = cost["cascade of one, short"] / cost["bare child, short"]
+    made["the same, async"] = cost["cascade of one, async"] / cost["bare child, async"]
     return made
 
 
@@ -202,21 +166,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON only")
     options = parser.parse_args(arguments)
     figures = measure(variants(), options.rounds, options.calls)
-    figures |= asyncio.run(measure_async(options.rounds, options.calls))
-    result = {
-        "microseconds_per_call": figures,
-        "ratios": ratios(figures),
-        "bars": {"microseconds": BAR_MICROSECONDS, "growth": BAR_GROWTH},
-    }
+    figures |= asyncio.run(measure_async(variants_async(), options.rounds, options.calls))
     if options.json:
+        result = {
+            "microseconds_per_call": figures,
+            "ratios": ratios(figures),
+            "bars": {"microseconds": BAR_MICROSECONDS, "growth": BAR_GROWTH},
+        }
         print(json.dumps(result, indent=2))
-        return
-    print(f"{'CPU µs per chat':<52}{'min':>9}{'median':>9}")
-    for name, figure in figures.items():
-        print(f"{name:<52}{figure['min']:>9.0f}{figure['median']:>9.0f}")
-    for name, ratio in ratios(figures).items():
-        print(f"{name:<61}{ratio:>9.2f}")
-    print(f"bars: {BAR_MICROSECONDS:.0f} µs with one child, growth at most {BAR_GROWTH}")
+    else:
+        show("CPU µs per chat", figures, ratios(figures))
+        print(f"bars: {BAR_MICROSECONDS:.0f} µs with one child, growth at most {BAR_GROWTH}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """Building a cascade from what people really give, and what an outcome reports."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from cascade_core import (
+    AllModelsFailed,
     Arm,
     Call,
     Cascade,
@@ -24,7 +26,7 @@ from cascade_core import (
     Usage,
     drive,
 )
-from cascade_core.estimators import CalibratedConfidence, PriorEstimator
+from cascade_core.estimators import AssumedConfidence, CalibratedConfidence, PriorEstimator
 
 ARMS = (Arm("small", Price(1, 2)), Arm("large", Price(10, 20)))
 
@@ -76,6 +78,33 @@ def test_a_policy_that_was_fitted_for_other_models_is_refused(
 ) -> None:
     with pytest.raises(PolicyMismatch, match=message):
         Cascade.build(ARMS, fitted(*names))
+
+
+def test_a_fitted_policy_knows_as_many_arms_as_its_estimators() -> None:
+    class Own:
+        n_arms = 3
+
+        def quality(self, arm: int, signals: Any) -> float:
+            return 0.5
+
+    policy = fitted("small", "large")
+    with pytest.raises(PolicyMismatch, match="its PriorEstimator was fitted for 3"):
+        replace(policy, ex_ante=PriorEstimator((0.5,) * 3, (0.1,) * 3, (0.1,) * 3))
+    with pytest.raises(PolicyMismatch, match="its CalibratedConfidence was fitted for 1"):
+        replace(policy, ex_post=fitted("small").ex_post)
+    with pytest.raises(PolicyMismatch, match="its Own was fitted for 3"):
+        replace(policy, ex_post=Own())
+    assert replace(policy, ex_post=AssumedConfidence()).arms == ("small", "large")
+
+
+def test_an_estimator_that_does_not_say_is_found_out_by_its_first_belief() -> None:
+    class Own:
+        def estimate(self, request: Request) -> Any:
+            return PriorEstimator((0.5,) * 3, (0.1,) * 3, (0.1,) * 3).estimate(request)
+
+    cascade = Cascade.build(ARMS, replace(fitted("small", "large"), ex_ante=Own()))
+    with pytest.raises(PolicyMismatch, match="Own gave a belief about 3 arms to a cascade of 2"):
+        next(cascade.run(Request()))
 
 
 def test_a_fitted_policy_brings_its_own_estimators() -> None:
@@ -174,6 +203,7 @@ def test_an_outcome_reports_every_attempt_and_the_right_totals() -> None:
         "latency_seconds": 0.25,
     }
     assert (second["status"], second["error"], second["cost_usd"]) == ("failed", "TimeoutError", 0)
+    assert second["may_be_billed"] is True
     assert second["usage"] is None and "slow" not in json.dumps(second), "errors may quote prompts"
     assert (third["status"], third["called_because"]) == ("accepted", "the model before it failed")
     assert report["answered_by"] == "huge"
@@ -195,6 +225,38 @@ def test_one_unknown_cost_makes_the_total_unknown_and_not_smaller() -> None:
     assert report["attempts"][0]["cost_usd"] is not None
     assert report["attempts"][1]["cost_usd"] is None
     assert report["cost_usd"] is None and outcome.cost_usd is None
+
+
+class Refused(ConnectionRefusedError):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("error", "may_be_billed"),
+    [(TimeoutError(), True), (Refused(), False), (RuntimeError("429"), False)],
+)
+def test_a_failure_that_may_be_billed_says_so_and_hides_no_other_dollars(
+    error: Exception, may_be_billed: bool
+) -> None:
+    report = drive(Cascade.build(ARMS).run(Request()), scripted(error, FINAL)).report()
+    assert report["attempts"][0]["may_be_billed"] is may_be_billed
+    assert report["attempts"][0]["cost_usd"] == 0
+    assert report["cost_usd"] == report["attempts"][1]["cost_usd"] > 0
+    assert "may_be_billed" not in report["attempts"][1]
+
+
+def test_a_cascade_that_failed_as_an_arm_says_it_of_its_own_calls() -> None:
+    def inner(*errors: Exception) -> Exception:
+        with pytest.raises(AllModelsFailed) as caught:
+            drive(Cascade.build(ARMS).run(Request()), scripted(*errors))
+        return caught.value
+
+    def reported(error: Exception) -> Any:
+        outcome = drive(Cascade.build(ARMS).run(Request()), scripted(error, FINAL))
+        return outcome.report()["attempts"][0]["may_be_billed"]
+
+    assert reported(inner(Refused(), TimeoutError())) is True
+    assert reported(inner(Refused(), Refused())) is False
 
 
 def test_an_abstention_reports_as_one() -> None:

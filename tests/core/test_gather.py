@@ -189,3 +189,31 @@ async def test_the_chunks_of_one_gathered_answer_come_out_alone(chunks: Chunks[s
 
     *shown, _ = drive_stream(best_of_three(), Meeting().stream, chunks)
     assert "".join(str(c) for c in shown) == "1 for none"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_many_calls_share_a_bounded_number_of_threads(chunks: Chunks[str], streamed: bool) -> None:
+    lock, at_once, most = threading.Lock(), 0, 0
+
+    def perform(request: Call) -> Reply[str]:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        time.sleep(0.005)
+        with lock:
+            at_once -= 1
+        return reply(str(request.arm))
+
+    def stream(request: Call) -> Iterator[str]:
+        yield perform(request).text
+
+    flow = gather([Call(arm) for arm in range(100)])
+    if streamed:
+        (done,) = drive_stream(flow, stream, chunks)
+        assert isinstance(done, Done)
+        results = done.result
+    else:
+        results = drive(flow, perform)
+    assert texts(results) == [str(arm) for arm in range(100)]
+    assert 2 <= most <= 16

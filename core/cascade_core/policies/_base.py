@@ -37,12 +37,15 @@ def check_cost_weight(rule: str, cost_weight: float) -> None:
 
 
 def take_over(trace: Trace) -> Call | Abstain:
-    """Return the call that replaces a model that failed: the untried arm of best belief.
+    """Return the call that replaces a model that failed or cannot serve: the best untried arm.
 
     A draft that was rejected stays rejected: with no arm left there is no answer.
     """
+    failed = bool(trace.failures)
     if not trace.untried:
-        return Abstain("every model that could still answer failed")
+        reason = "every model that could still answer failed" if failed else "no model is left"
+        return Abstain(reason)
     mean = trace.belief.mean
     arm = max(trace.untried, key=lambda m: (mean[m], m))
-    return Call(arm, final=True, reason="takes over from a model that failed")
+    whom = "failed" if failed else "cannot serve this request"
+    return Call(arm, final=True, reason=f"takes over from a model that {whom}")

@@ -15,7 +15,8 @@ class ThresholdCascade:
     r"""Call the arms of ``order`` in turn; answer once $\hat q \ge t_j$; the last one answers.
 
     Chen, Zaharia and Zou (2023), FrugalGPT. A reply with a hard reason against it (cut off,
-    refused, empty, a validator said no) is rejected at every threshold, 0 included.
+    refused, empty, a validator said no) is rejected at every threshold, 0 included. Arms
+    that cannot serve a request are no arms for it: the last one that can is the one that answers.
 
     Args:
         order: Indices of the arms, cheapest first; any sub-chain of them.

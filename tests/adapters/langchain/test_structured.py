@@ -147,7 +147,7 @@ def test_models_without_tools_are_not_asked_for_a_schema(
     said = json.dumps(GOOD) if method == "json_schema" else called("City", GOOD)
     model = router(plain, Native.of(fake, said)).with_structured_output(City, method=method)
     assert model.invoke("hi") == City(**GOOD)
-    with pytest.raises(InvalidConfiguration, match="takes tools"):
+    with pytest.raises(InvalidConfiguration, match="asks for a response schema that none"):
         router(plain).with_structured_output(City, method=method).invoke("hi")
 
 

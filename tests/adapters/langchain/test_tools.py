@@ -128,10 +128,35 @@ def test_models_without_tools_are_left_out_where_tools_are_asked_for(
 
 def test_a_cascade_in_which_nobody_takes_tools_refuses_them(router: Any) -> None:
     plain = RunnableLambda(lambda messages: AIMessage("fine"))
-    with pytest.raises(InvalidConfiguration, match=r"none of the models \['strong'\] takes tools"):
+    with pytest.raises(InvalidConfiguration, match=r"asks for tools that none .*\['strong'\]"):
         router(plain).bind_tools([add])
-    with pytest.raises(InvalidConfiguration, match="takes tools"):
+    with pytest.raises(InvalidConfiguration, match="asks for tools that none"):
         router(plain).invoke("hi", tools=[add])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_last_model_that_takes_tools_answers_whatever_it_says(
+    fake: Any, router: Any, stream: bool
+) -> None:
+    plain = RunnableLambda(lambda messages: AIMessage("never"))
+    unsure = {"logprobs": {"content": [{"token": "x", "logprob": -2.0}]}}
+    cheap = fake(AIMessage("", tool_calls=[CALL], response_metadata=unsure))
+    middle = fake(AIMessage("", tool_calls=[CALL], response_metadata=unsure))
+    model = router(cheap, middle, plain).bind_tools([add])
+    message = list(model.stream("hi"))[-1] if stream else model.invoke("hi")
+    report = message.response_metadata["cascade"]
+    assert report["answered_by"] == "middle"
+    assert [a["status"] for a in report["attempts"]] == ["rejected", "accepted"]
+
+
+def test_a_pinned_model_that_takes_no_tools_is_not_said_to_have_failed(
+    fake: Any, router: Any
+) -> None:
+    plain = RunnableLambda(lambda messages: AIMessage("never"))
+    message = router(plain, fake(CALLING)).bind_tools([add]).invoke("hi", model="cheap")
+    (attempt,) = message.response_metadata["cascade"]["attempts"]
+    assert attempt["model"] == "strong"
+    assert "cannot serve this request" in attempt["called_because"]
 
 
 def test_a_nested_cascade_hands_its_tools_down(fake: Any, router: Any) -> None:

@@ -15,7 +15,7 @@ from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms import ChatMessage, MockLLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.settings import Settings
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 import llamaindex_cascade
 from cascade_core import Cascade as CoreCascade
@@ -33,6 +33,7 @@ from llamaindex_cascade import (
     ThresholdCascade,
     UnknownPriceWarning,
 )
+from llamaindex_cascade._secrets import without_secrets
 from scripted_server import ScriptedServer, Text
 
 Opened = Callable[[CascadeRouterLLM], CascadeRouterLLM]
@@ -158,6 +159,85 @@ def test_payloads_hold_no_secret(child: Callable[..., Any]) -> None:
     assert "SECRET" not in json.dumps(llm.to_payload())
 
 
+def test_what_is_shown_or_stored_holds_no_secret(child: Callable[..., Any]) -> None:
+    secret = child(
+        "cheap",
+        default_headers={"Authorization": "Bearer SECRET", "X-Api-Key": "SECRET", "X-Team": "us"},
+        api_base="http://me:SECRET@localhost/v1",
+        additional_kwargs={"extra_headers": {"Proxy-Auth": "SECRET"}, "seed": 7},
+        max_tokens=5,
+    )
+    assert "SECRET" in str(secret.to_dict()) and "SECRET" in repr(secret)  # the framework's own
+    inner = CascadeRouterLLM([secret], prices={"cheap": (1, 2)})
+    for llm in (inner, CascadeRouterLLM({"inner": inner})):
+        shown = (llm.to_dict(), llm.to_json(), llm.model_dump(), repr(llm), str(llm), f"{[llm]}")
+        assert "SECRET" not in "".join(map(str, shown))
+        assert "sk-" not in "".join(map(str, shown))
+    assert secret.api_key == "sk-SECRET"
+    kept = inner.to_dict()["models"]["cheap"]
+    assert kept["default_headers"] == {"X-Team": "us"} and kept["api_base"] == "http://localhost/v1"
+    assert kept["additional_kwargs"] == {"extra_headers": {}, "seed": 7}
+    assert kept["max_tokens"] == 5 and kept["class_name"] == "OpenAILike"
+
+
+def test_a_repr_says_which_models_and_which_rule(two: list[Any]) -> None:
+    llm = CascadeRouterLLM(two, prices=TWO, policy=SingleModelPolicy(1))
+    assert repr(llm) == "CascadeRouterLLM(models=['a', 'b'], policy=SingleModelPolicy(arm=1))"
+
+
+SETTINGS = {"max_tokens": 5, "eos_token": "</s>", "token_limit": 9, "monkey": "b", "author": "c"}
+
+
+@pytest.mark.parametrize("name", [*SETTINGS, "keys", "tokens", "is_secret_agent"])
+def test_a_setting_is_no_secret(name: str) -> None:
+    assert without_secrets({name: "v"}) == {name: "v"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "api_key",
+        "token",
+        "hf_token",
+        "azure_ad_token",
+        "aws_secret_access_key",
+        "aws_session_token",
+        "password",
+        "client_secret",
+        "credentials",
+        "x-goog-api-key",
+        "Cookie",
+        "apiKey",
+    ],
+)
+def test_a_secret_is_left_out_wherever_it_lies(name: str) -> None:
+    assert without_secrets({"a": [{name: "v"}, ("b", {name: None})]}) == {"a": [{}, ["b", {}]]}
+
+
+def test_what_pydantic_calls_a_secret_is_one() -> None:
+    assert without_secrets({"pin": SecretStr("v"), "x": {"y": "Bearer v"}}) == {"x": {}}
+
+
+def test_keys_come_back_from_the_environment_or_with_the_models(
+    child: Callable[..., Any], opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = [child("cheap")]
+    data = json.loads(CascadeRouterLLM(models, prices={"cheap": (1, 2)}).to_json())
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-from-the-environment")
+    again = opened(CascadeRouterLLM.from_dict(data))
+    assert again.models["cheap"].api_key == "sk-from-the-environment"  # type: ignore[attr-defined]
+    data["models"]["cheap"]["class_name"] = "of an integration that is not installed"
+    assert CascadeRouterLLM.from_dict(data, models=models).models["cheap"] is models[0]
+
+
+def test_a_models_own_system_prompt_is_warned_of_once(fake: Any) -> None:
+    models = [fake(model="a", system_prompt="Be brief."), fake(model="b")]
+    with pytest.warns(UserWarning, match=r"models \['a'\] have a system_prompt") as caught:
+        llm = CascadeRouterLLM(models, prices=TWO, system_prompt="Be exact.")
+    assert len(caught) == 1 and caught[0].filename == __file__
+    llm.chat(HI)  # and no further: warnings are errors here
+
+
 @pytest.fixture
 def opened() -> Iterator[Callable[[CascadeRouterLLM], CascadeRouterLLM]]:
     """Close the clients of what came back from a dictionary or a pickle."""
@@ -174,12 +254,16 @@ def opened() -> Iterator[Callable[[CascadeRouterLLM], CascadeRouterLLM]]:
 
 
 def test_a_dictionary_brings_the_cascade_back(
-    child: Callable[..., Any], server: ScriptedServer, opened: Opened
+    child: Callable[..., Any],
+    server: ScriptedServer,
+    opened: Opened,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     models = [child("cheap"), child("strong")]
     prices = {"cheap": Price(1, 2, 0.5), "strong": (3.0, 4.0)}
     llm = CascadeRouterLLM(models, prices=prices, system_prompt="Be brief.")
     data = json.loads(llm.to_json())
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-from-the-environment")
     again = opened(CascadeRouterLLM.from_dict(data))
     assert list(again.models) == ["cheap", "strong"]
     assert again.system_prompt == "Be brief."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -116,6 +117,28 @@ async def test_what_a_broken_draft_had_said_is_billed(
     failed = last_report([last])["attempts"][0]
     assert failed["usage"]["estimated"] is True
     assert failed["cost_usd"] > 0
+
+
+@pytest.mark.parametrize(("fault", "may_be_billed"), [(Hang(20), True), (Fault(500), False)])
+async def test_a_time_out_may_be_billed_and_a_refusal_to_serve_is_not(
+    fault: Any, may_be_billed: bool, entry: Entry, pair: CascadeRouterLLM, server: ScriptedServer
+) -> None:
+    server.set_script("cheap", [fault])
+    report = last_report(await entry(pair, "hi"))
+    failed = report["attempts"][0]
+    assert failed["may_be_billed"] is may_be_billed
+    assert failed["cost_usd"] == 0 and report["cost_usd"] > 0
+
+
+def test_a_refused_connection_is_not_billed(child: Callable[..., Any]) -> None:
+    with socket.socket() as reserved:  # bound and not listening: nobody answers there
+        reserved.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{reserved.getsockname()[1]}/v1"
+        models = [child("cheap", api_base=address), child("strong")]
+        llm = CascadeRouterLLM(models, prices={"cheap": (1, 2), "strong": (3, 4)})
+        report = last_report([llm.chat(HI)])
+    assert report["attempts"][0]["error"] == "APIConnectionError"
+    assert report["attempts"][0]["may_be_billed"] is False
 
 
 async def test_all_fail_and_every_cause_is_told(

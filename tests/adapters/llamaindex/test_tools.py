@@ -142,8 +142,21 @@ async def test_other_policies_know_it_too(ask: Ask, policy: Any, fake: Any) -> N
 
 async def test_no_model_with_tools_is_a_clear_error(ask: Ask) -> None:
     llm = CascadeRouterLLM({"mock": MockLLM()}, prices={"mock": (0, 0)})
-    with pytest.raises(InvalidConfiguration, match="none of \\['mock'\\] is one"):
+    with pytest.raises(InvalidConfiguration, match=r"asks for tools that none .*\['mock'\]"):
         await ask(llm, user_msg="now")
+
+
+async def test_the_last_model_with_tools_answers_whatever_it_says(
+    ask: Ask, child: Callable[..., Any], server: ScriptedServer
+) -> None:
+    models = {"cheap": child("cheap"), "middle": child("middle"), "mock": MockLLM()}
+    llm = CascadeRouterLLM(models, prices=dict.fromkeys(models, (1, 2)))
+    for name in ("cheap", "middle"):
+        server.set_script(name, [Text("unsure", logprob=-2)])
+    (*_, last) = await ask(llm, user_msg="now")
+    report = last.additional_kwargs["cascade"]
+    assert report["answered_by"] == "middle"
+    assert [attempt["status"] for attempt in report["attempts"]] == ["rejected", "accepted"]
 
 
 async def test_a_failing_model_is_replaced(
