@@ -42,11 +42,18 @@ from cascade_core.errors import (
 )
 from cascade_core.failures import is_model_failure
 from cascade_core.policies import (
+    CascadeRouting,
+    OptimalCascade,
     Policy,
+    RandomMixing,
     ReservationIndexPolicy,
+    RoutingFit,
+    RoutingFrontier,
     RoutingPolicy,
     SingleModelPolicy,
     ThresholdCascade,
+    fit_routing,
+    routing_frontier,
 )
 from cascade_core.pricing import Price, UnknownPriceWarning
 from cascade_core.signals import DEFAULT_SIGNALS, PlattCalibrator, Reading, Signal
@@ -65,6 +72,7 @@ __all__ = [
     "Cascade",
     "CascadeAbstained",
     "CascadeError",
+    "CascadeRouting",
     "Chunks",
     "Done",
     "Failed",
@@ -78,16 +86,20 @@ __all__ = [
     "MissingPrice",
     "ModelCard",
     "Observation",
+    "OptimalCascade",
     "Outcome",
     "PlattCalibrator",
     "Policy",
     "PolicyError",
     "PolicyMismatch",
     "Price",
+    "RandomMixing",
     "Reading",
     "Reply",
     "Request",
     "ReservationIndexPolicy",
+    "RoutingFit",
+    "RoutingFrontier",
     "RoutingPolicy",
     "Score",
     "Signal",
@@ -103,8 +115,10 @@ __all__ = [
     "drive_async",
     "drive_stream",
     "drive_stream_async",
+    "fit_routing",
     "gather",
     "is_model_failure",
     "price_arms",
+    "routing_frontier",
     "score",
 ]

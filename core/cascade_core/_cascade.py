@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from cascade_core._answer_key import answer_key
 from cascade_core._arms import check_names
 from cascade_core._flow import Failed, Flow, Validator, call, score
 from cascade_core._types import (
@@ -15,6 +16,7 @@ from cascade_core._types import (
     Belief,
     Call,
     Failure,
+    JointEstimator,
     Observation,
     Reply,
     Request,
@@ -58,6 +60,7 @@ class FittedPolicy:
         policy: The rule.
         ex_ante: What is expected of the arms before a call.
         ex_post: What a reply's signals say about it.
+        joint: What all replies so far say about every arm; None for Gaussian conditioning.
 
     Raises:
         PolicyMismatch: An estimator that says how many arms it knows (the library's own do, and
@@ -68,9 +71,10 @@ class FittedPolicy:
     policy: Policy
     ex_ante: ExAnteEstimator
     ex_post: ExPostEstimator
+    joint: JointEstimator | None = None
 
     def __post_init__(self) -> None:
-        for estimator in (self.ex_ante, self.ex_post):
+        for estimator in (self.ex_ante, self.ex_post, self.joint):
             known = _arms_known_to(estimator)
             if known is not None and known != len(self.arms):
                 raise PolicyMismatch(
@@ -188,6 +192,7 @@ class Cascade:
         policy: The decision rule.
         ex_ante: Belief about the arms before any call.
         ex_post: Estimated quality of a reply from its signals.
+        joint: Belief about every arm from all replies so far; None for Gaussian conditioning.
         signals: What is read from every reply.
         validators: The caller's checks by name, run on every reply.
     """
@@ -196,6 +201,7 @@ class Cascade:
     policy: Policy
     ex_ante: ExAnteEstimator
     ex_post: ExPostEstimator
+    joint: JointEstimator | None = None
     signals: tuple[Signal, ...] = DEFAULT_SIGNALS
     validators: Mapping[str, Validator] = field(default_factory=dict[str, Validator])
 
@@ -222,10 +228,11 @@ class Cascade:
         if isinstance(policy, FittedPolicy):
             _check_fitted_for(policy.arms, tuple(arm.name for arm in arms))
             rule, ex_ante, ex_post = policy.policy, policy.ex_ante, policy.ex_post
+            joint = policy.joint
         else:
             n = len(arms)
             rule = policy or ThresholdCascade(tuple(range(n)), (ASSUMED_THRESHOLD,) * (n - 1))
-            ex_ante, ex_post = PriorEstimator.assumed(arms), AssumedConfidence()
+            ex_ante, ex_post, joint = PriorEstimator.assumed(arms), AssumedConfidence(), None
         # A class has the attributes of its instances, and would pass for one.
         if isinstance(rule, type) or not isinstance(rule, Policy):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidConfiguration(
@@ -235,7 +242,7 @@ class Cascade:
             )
         rule.check(len(arms))
         _check_prices(rule, arms)
-        return cls(arms, rule, ex_ante, ex_post, validators=_named(validators))
+        return cls(arms, rule, ex_ante, ex_post, joint, validators=_named(validators))
 
     def run(self, request: Request) -> Flow[Outcome[Any]]:
         """Answer one request: a flow of calls that returns the outcome.
@@ -248,7 +255,7 @@ class Cascade:
             PolicyMismatch: The ex-ante estimator knows another number of arms.
         """
         check_servable([arm.name for arm in self.arms], request.unavailable)
-        trace = Trace(self._prior(request), unavailable=request.unavailable)
+        trace = Trace(self._prior(request), (), request.unavailable, request, self.joint)
         replies: dict[int, Reply[Any]] = {}
         reasons: tuple[str, ...] = ()
         shown: int | None = None
@@ -323,6 +330,8 @@ class Cascade:
             reply.latency_seconds or 0.0,
             values,
             rejected_by,
+            # Who agrees with whom matters only to a joint belief.
+            None if self.joint is None else answer_key(reply.text),
         )
 
     def _estimate(self, arm: int, values: Mapping[str, float]) -> float:
@@ -381,7 +390,7 @@ def _check_fitted_for(fitted: tuple[str, ...], given: tuple[str, ...]) -> None:
     )
 
 
-def _arms_known_to(estimator: ExAnteEstimator | ExPostEstimator) -> int | None:
+def _arms_known_to(estimator: object) -> int | None:
     """Return for how many arms an estimator was fitted; None if it does not say."""
     if isinstance(estimator, PriorEstimator):
         return len(estimator.mean)

@@ -21,7 +21,7 @@ def condition(
         arm: The arm that replied, shape (n,).
         quality: What its quality is now thought to be, shape (n,).
     """
-    rows = np.arange(mean.shape[0])
+    rows = np.arange(len(mean))
     column = covariance[rows, :, arm]
     variance = column[rows, arm]
     # An arm without variance has nothing to say about the others.

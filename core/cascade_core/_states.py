@@ -59,17 +59,17 @@ class States:
             InvalidBelief: Shapes that do not fit, a mean outside [0, 1], a negative deviation or
                 cost, NaN where it means nothing.
         """
-        n, m = mean.shape
-        nothing = np.zeros((n, m), dtype=np.bool_)
+        n = len(mean)
+        nothing = np.zeros(mean.shape, dtype=np.bool_)
         states = cls(
             mean,
             sd,
             cost,
             ran=nothing,
             rejected=nothing,
-            open=np.ones((n, m), dtype=np.bool_),
+            open=np.ones(mean.shape, dtype=np.bool_),
             last=np.full(n, NO_ARM, dtype=np.intp),
-            draw=np.zeros(n) if draw is None else draw,
+            draw=np.zeros(n, dtype=np.float64) if draw is None else draw,
             covariance=covariance,
         )
         states.check()
@@ -80,11 +80,11 @@ class States:
         """Return the one row that a live trace is."""
         belief = trace.belief
         m = belief.mean.shape[0]
-        ran, rejected, callable_ = (np.zeros((1, m), dtype=np.bool_) for _ in range(3))
+        ran, rejected, callable_ = np.zeros((3, 1, m), dtype=np.bool_)
         for seen in trace.observations:
             ran[0, seen.arm] = True
             rejected[0, seen.arm] = seen.rejected_by is not None
-        callable_[0, list(trace.untried)] = True
+        callable_[0, trace.untried] = True
         last = trace.attempts[-1] if trace.attempts else None
         return cls(
             belief.mean[None, :],
@@ -94,7 +94,7 @@ class States:
             rejected,
             callable_,
             np.array([last.arm if isinstance(last, Observation) else NO_ARM], dtype=np.intp),
-            np.array([trace.draw]),
+            np.array([trace.request.draw]),
             belief.covariance[None, :, :] if belief.correlated else None,
         )
 
@@ -138,6 +138,8 @@ class States:
 
         -1 and minus infinity where there is none.
         """
+        if not self.ran.any():  # a third of an index decision's arrays are not made
+            return np.full(self.n, NO_ARM, dtype=np.intp), np.full(self.n, -np.inf)
         quality = np.where(self.ran & ~self.rejected, self.mean, -np.inf)
         arm = quality.argmax(axis=1)
         value = quality[np.arange(self.n), arm]

@@ -5,10 +5,10 @@ All money in US dollars, all times in seconds, quality in [0, 1]. Everything her
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -66,13 +66,15 @@ class Request:
     decision never scans a long history. ``row`` is the row of an outcome table in a replay.
     ``unavailable`` are the indices of arms that cannot serve this request, such as models without
     tools where tools are asked for: they are no arms for it. ``draw`` is a number in [0, 1) that
-    breaks ties, from a hash of the run: the same run is decided the same way again.
+    breaks ties, from a hash of the run: the same run is decided the same way again. ``domain`` is
+    the kind of request, where the caller knows it.
     """
 
     text: str = ""
     row: int | None = None
     unavailable: frozenset[int] = frozenset()
     draw: float = 0.0
+    domain: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +149,13 @@ class Belief:
     @property
     def sd(self) -> FloatArray:
         """Standard deviation of every arm's quality, shape (n_arms,)."""
-        return np.sqrt(np.diag(self.covariance))
+        return np.sqrt(self.covariance.diagonal())
 
     @cached_property
     def correlated(self) -> bool:
         """True if one arm's quality says something about another's."""
-        return bool(np.count_nonzero(self.covariance - np.diag(np.diag(self.covariance))))
+        own = np.count_nonzero(self.covariance.diagonal())
+        return int(np.count_nonzero(self.covariance)) > int(own)
 
     def observe(self, arm: int, quality: float) -> Belief:
         """Return the belief about ALL arms once ``arm``'s expected quality is known."""
@@ -167,7 +170,8 @@ class Observation:
     """What was read from one reply.
 
     ``quality`` is the estimated probability that the reply is good, 0 if ``rejected_by`` names a
-    hard reason (cut off, refused, empty, a validator said no).
+    hard reason (cut off, refused, empty, a validator said no). ``answer_key`` is equal for replies
+    that give the same answer; a hash, so that no answer is kept.
     """
 
     arm: int
@@ -177,6 +181,15 @@ class Observation:
     latency_seconds: float
     signals: Mapping[str, float] = field(default_factory=dict[str, float])
     rejected_by: str | None = None
+    answer_key: str | None = None
+
+
+class JointEstimator(Protocol):
+    """Says what every reply so far means for all arms, those not yet called included."""
+
+    def update(self, request: Request, observations: Sequence[Observation]) -> Belief:
+        """Return the belief about all arms of ``request`` after ``observations``."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,12 +205,16 @@ class Failure:
 
 @dataclass(frozen=True)
 class Trace:
-    """The beliefs and attempts so far, in the order of the calls; all that a policy may see."""
+    """The beliefs and attempts so far, in the order of the calls; all that a policy may see.
+
+    Without a ``joint`` estimator replies move the belief by Gaussian conditioning.
+    """
 
     prior: Belief
     attempts: tuple[Observation | Failure, ...] = ()
     unavailable: frozenset[int] = frozenset()
-    draw: float = 0.0
+    request: Request = Request()
+    joint: JointEstimator | None = None
 
     @cached_property
     def observations(self) -> tuple[Observation, ...]:
@@ -230,13 +247,16 @@ class Trace:
     def belief(self) -> Belief:
         """The belief about all arms, updated by every observation."""
         belief = self.prior
+        if self.joint is not None and self.observations:
+            return self.joint.update(self.request, self.observations)
         for observation in self.observations:
             belief = belief.observe(observation.arm, observation.quality)
         return belief
 
     def with_attempt(self, attempt: Observation | Failure) -> Trace:
         """Return the trace with one more attempt."""
-        return Trace(self.prior, (*self.attempts, attempt), self.unavailable, self.draw)
+        attempts = (*self.attempts, attempt)
+        return Trace(self.prior, attempts, self.unavailable, self.request, self.joint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Replay by hand, baselines by linear programming, intervals by coverage."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from cascade_core import (
     FittedPolicy,
     InvalidOutcomes,
     Policy,
+    RandomMixing,
     RoutingPolicy,
     SingleModelPolicy,
     ThresholdCascade,
@@ -74,6 +76,19 @@ def test_rules_that_weigh_dollars_are_replayed_too() -> None:
     np.testing.assert_array_equal(result.answered_by, [0, 0, 0])
 
 
+def test_ties_are_drawn_in_a_replay_and_the_same_way_again() -> None:
+    table = random_table(np.random.default_rng(0), 400, 2)
+    free = PriorEstimator((0.5, 0.5), (0.1, 0.1), (0.0, 0.0))
+    blind = policy(RandomMixing((0.7, 0.3)), table)
+    routed = policy(RoutingPolicy(1.0, cheap_share=0.7), table)
+    tied = PriorEstimator((0.4, 0.5), (0.1, 0.1), (0.1, 0.2))
+    for fitted in (replace(blind, ex_ante=free), replace(routed, ex_ante=tied)):
+        result = replay(fitted, table)
+        share = float((result.answered_by == 0).mean())
+        assert abs(share - 0.7) <= 3 * np.sqrt(0.7 * 0.3 / 400)
+        np.testing.assert_array_equal(replay(fitted, table).answered_by, result.answered_by)
+
+
 def test_a_policy_for_other_arms_is_not_replayed() -> None:
     other = policy(SingleModelPolicy(0))
     renamed = FittedPolicy(("a", "b"), other.policy, other.ex_ante, other.ex_post)
@@ -110,6 +125,13 @@ def test_random_mixing_is_the_best_mixture_of_a_linear_programme(seed: int) -> N
         assert weights.min() >= 0 and weights.sum() == pytest.approx(1)
         assert cost @ weights <= budget + 1e-12
         assert quality @ weights == pytest.approx(-best.fun, abs=1e-9)
+
+
+def test_below_the_cheapest_model_there_is_no_mixture_but_the_cheapest_alone() -> None:
+    table = random_table(np.random.default_rng(3), 50, 3)
+    cheapest = table.cost_usd.mean(axis=0).argmin()
+    for cost in (0.0, float(table.cost_usd.mean(axis=0).min()) / 2):
+        np.testing.assert_array_equal(random_mixing(table, cost).weights, np.eye(3)[cheapest])
 
 
 def test_mixing_at_exactly_the_cost_of_the_cheapest_is_the_cheapest() -> None:

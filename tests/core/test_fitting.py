@@ -10,7 +10,7 @@ from scipy.special import expit, logit
 
 from cascade_core import InvalidConfiguration, InvalidOutcomes, ThresholdCascade
 from cascade_core.evaluation import replay
-from cascade_core.fitting import fit_confidence, fit_policies, fit_policy, scores
+from cascade_core.fitting import confidence_scores, fit_confidence, fit_policies, fit_policy
 from cascade_core.outcomes import OutcomeTable
 from cascade_core.policies.threshold_search import pareto_cascades
 
@@ -35,7 +35,9 @@ def outcomes(seed: int, n: int = 200, n_arms: int = 3, **more: Any) -> OutcomeTa
 @pytest.mark.parametrize("n_arms", [1, 2, 3, 4])
 def test_what_the_search_promises_is_what_the_replay_of_the_live_code_gives(n_arms: int) -> None:
     table = outcomes(n_arms, n_arms=n_arms)
-    promised = pareto_cascades(scores(table, fit_confidence(table)), table.quality, table.cost_usd)
+    promised = pareto_cascades(
+        confidence_scores(table, fit_confidence(table)), table.quality, table.cost_usd
+    )
     fitted = fit_policies(table)
     assert [f.policy for f in fitted] == [p.policy for p in promised]
     for policy, promise in list(zip(fitted, promised, strict=True))[:: max(1, len(fitted) // 8)]:
@@ -141,13 +143,14 @@ def test_integer_grades_are_learnt_from_as_well_as_floats() -> None:
     table = outcomes(8)
     integers = outcomes(8, quality=table.quality.astype(int))
     np.testing.assert_array_equal(
-        scores(integers, fit_confidence(integers)), scores(table, fit_confidence(table))
+        confidence_scores(integers, fit_confidence(integers)),
+        confidence_scores(table, fit_confidence(table)),
     )
 
 
 def test_a_rejected_reply_scores_below_every_threshold() -> None:
     table = outcomes(9)
-    score = scores(table, fit_confidence(table))
+    score = confidence_scores(table, fit_confidence(table))
     assert table.rejected is not None
     assert (score[table.rejected] == -1).all()
     assert (score[~table.rejected] >= 0).all()

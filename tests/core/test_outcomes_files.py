@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cascade_core import InvalidConfiguration, InvalidOutcomes, Price
+from cascade_core._answer_key import answer_text
 from cascade_core.outcomes import (
     IncompleteOutcomesWarning,
     OutcomeTable,
@@ -26,6 +27,7 @@ from cascade_core.outcomes import (
     read_outcomes,
     write_outcomes,
 )
+from cascade_core.outcomes.answers import answer_keys
 
 FORMATS = ["csv", "jsonl", "parquet"]
 HEADER = "prompt_id,model,quality,cost_usd\n"
@@ -432,3 +434,22 @@ def test_real_outcomes_have_their_published_figures(
     assert table.arms[int(means.argmax())] == best
     assert round(float(means.max()), 4) == quality
     assert oracle is None or round(float(table.quality.max(axis=1).mean()), 4) == oracle
+
+
+TEXTS = st.one_of(
+    st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=40),
+    st.lists(
+        st.sampled_from(
+            ["The answer is ", "#### ", "\\boxed{", "}", "1,234.50", "$18 dollars", "3/4", "(B).",
+             "\n", " ", "  ", "Answer: **7**", ".", "x", "-0.0", "Paris"]
+        ),
+        max_size=8,
+    ).map("".join),
+)  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(TEXTS, min_size=1, max_size=8))
+def test_a_live_answer_is_compared_as_a_logged_one(texts: list[str]) -> None:
+    column = answer_keys(pl.Series("answer", texts, dtype=pl.String))
+    assert column.to_list() == [answer_text(text) for text in texts]

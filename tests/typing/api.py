@@ -31,10 +31,13 @@ from cascade_core import (
     PlattCalibrator,
     Policy,
     Price,
+    RandomMixing,
     Reading,
     Reply,
     Request,
     ReservationIndexPolicy,
+    RoutingFit,
+    RoutingFrontier,
     RoutingPolicy,
     Signal,
     SingleModelPolicy,
@@ -47,9 +50,11 @@ from cascade_core import (
     drive_async,
     drive_stream,
     drive_stream_async,
+    fit_routing,
     gather,
     is_model_failure,
     price_arms,
+    routing_frontier,
     score,
 )
 from cascade_core.estimators import ExAnteEstimator, ExPostEstimator, PriorEstimator
@@ -129,6 +134,8 @@ after: ExPostEstimator = Flat()
 policies: list[Policy] = [
     SingleModelPolicy(0),
     RoutingPolicy(cost_weight=1.0),
+    fit_routing([[0.5, 0.9]], [[1.0, 3.0]], budget=2.0).policy,
+    RandomMixing((0.5, 0.5)),
     ReservationIndexPolicy(cost_weight=1.0),
     ThresholdCascade(order=(0, 1), thresholds=(0.8,)),
     own_policy,
@@ -250,6 +257,8 @@ def tables(quality: NDArray[np.float64], reports: list[dict[str, Any]]) -> list[
     ]
 
 
+assert_type(fit_routing([[0.5]], [[1.0]], 1.0), RoutingFit)
+assert_type(routing_frontier(np.array([[0.5]]), [[1.0]]), RoutingFrontier)
 assert_type(PlattCalibrator.fit([0.1, 0.9], [0, 1])(0.5), float)
 assert_type(PlattCalibrator(1.0, 0.0).apply([0.5]), NDArray[np.float64])
 assert_type(PriorEstimator.assumed(arms), PriorEstimator)

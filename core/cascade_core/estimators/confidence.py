@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from cascade_core._arrays import FloatArray
 from cascade_core.signals.platt import PlattCalibrator
 from cascade_core.signals.token_probability import MEAN
+
+if TYPE_CHECKING:
+    from cascade_core.outcomes import OutcomeTable
 
 # What a reply without any usable signal is taken for: good. A provider that sends no
 # log-probabilities leaves validators, finish reason and refusal to decide.
@@ -43,3 +50,13 @@ class CalibratedConfidence:
         """Return the calibrated probability that the reply is good."""
         value = signals.get(self.signals[arm])
         return self.base_rates[arm] if value is None else self.calibrators[arm](value)
+
+    def of_table(self, table: OutcomeTable) -> FloatArray:
+        """Return the estimate for every logged reply, shape (n, m)."""
+        estimates = np.tile(np.array(self.base_rates), (table.n_requests, 1))
+        for arm, (name, calibrator) in enumerate(zip(self.signals, self.calibrators, strict=True)):
+            if name in table.signals:
+                known = np.isfinite(table.signals[name][:, arm])
+                values = table.signals[name][known, arm]
+                estimates[known, arm] = calibrator.apply(values)
+        return estimates

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from cascade_core._types import Arm, Belief, Request, Usage
+
+if TYPE_CHECKING:
+    from cascade_core.outcomes import OutcomeTable
 
 # Stated assumptions, not measurements: a later arm is better, nobody knows by how much, and a chat
 # request has about this many tokens. They order a cold start and are replaced by fitting.
@@ -45,6 +48,15 @@ class PriorEstimator:
             tuple(mean.tolist()),
             (_SD,) * n,
             tuple(float("nan") if cost is None else cost for cost in costs),
+        )
+
+    @classmethod
+    def of_table(cls, table: OutcomeTable) -> Self:
+        """Return every arm's mean quality, its deviation and its mean dollars in ``table``."""
+        return cls(
+            mean=tuple(table.quality.mean(axis=0).tolist()),
+            sd=tuple(table.quality.std(axis=0).tolist()),
+            cost=tuple(table.cost_usd.mean(axis=0).tolist()),
         )
 
     def estimate(self, request: Request) -> Belief:

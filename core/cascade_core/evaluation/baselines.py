@@ -9,6 +9,7 @@ import numpy as np
 from cascade_core._types import FloatArray
 from cascade_core.evaluation.results import Results
 from cascade_core.outcomes import OutcomeTable
+from cascade_core.policies import fit_routing
 
 
 def single_models(table: OutcomeTable) -> list[Results]:
@@ -43,30 +44,13 @@ class Mixture:
 def random_mixing(table: OutcomeTable, cost_usd: float) -> Mixture:
     """Return the best blind mixture that spends at most ``cost_usd`` a request on average.
 
-    It lies on the upper hull of the single models in (cost, quality), so it needs two of them at
-    most. It is what a policy must beat to have learnt anything. Below the cheapest model's cost
-    there is no mixture; the cheapest alone is returned.
+    Routing with one and the same belief about every request, so it needs two models at most. It is
+    what a policy must beat to have learnt anything. Below the cheapest model's cost there is no
+    mixture; the cheapest alone is returned.
     """
-    cost, quality = table.cost_usd.mean(axis=0), table.quality.mean(axis=0)
-    arms = range(len(table.arms))
-    mixtures = [
-        (float((1 - share) * quality[i] + share * quality[j]), share, i, j)
-        for i in arms
-        for j in arms
-        if (share := _share(float(cost[i]), float(cost[j]), cost_usd)) is not None
-    ]
-    weights = np.zeros(len(table.arms))
-    _, share, i, j = max(mixtures, default=(0.0, 1.0, 0, int(cost.argmin())))
-    weights[i] += 1 - share
-    weights[j] += share
-    return Mixture(weights)
-
-
-def _share(low: float, high: float, target: float) -> float | None:
-    """Return the greatest share of the second that spends at most ``target``; None if none does."""
-    if low > target:
-        return None
-    return 1.0 if high <= target else (target - low) / (high - low)
+    cost, quality = table.cost_usd.mean(axis=0)[None, :], table.quality.mean(axis=0)[None, :]
+    routing = fit_routing(quality, cost, max(cost_usd, float(cost.min()))).policy
+    return Mixture(routing.probabilities(quality, cost)[0])
 
 
 def _always(table: OutcomeTable, arm: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Results:

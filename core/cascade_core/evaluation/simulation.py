@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from cascade_core._states import NO_ARM, Decisions, States
 from cascade_core.errors import PolicyError
 
 
+@runtime_checkable
 class VectorRule(Protocol):
     """A rule over rows."""
 
@@ -38,21 +40,13 @@ class Replies:
     rejected: BoolArray
 
 
-class Update(Protocol):
-    """How a belief about all arms follows from one more reply."""
+Update = Callable[[States, IndexArray, IndexArray, Replies], States]
+"""How a belief about all arms follows from one more reply.
 
-    def __call__(
-        self, states: States, rows: IndexArray, arm: IndexArray, replies: Replies
-    ) -> States:
-        """Return ``states`` with the mean, deviation, cost and covariance after the replies.
-
-        Args:
-            states: k requests before the reply, with ``ran`` already true for ``arm``.
-            rows: Their rows in ``replies``, shape (k,).
-            arm: The arm that replied, shape (k,).
-            replies: What every arm replies.
-        """
-        ...
+Takes k requests before the reply, with ``ran`` already true for the arm; their rows in the replies,
+shape (k,); the arm that replied, shape (k,); and what every arm replies. Returns the states with
+their mean, deviation and covariance after the replies.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,11 +95,12 @@ def simulate(
     Raises:
         PolicyError: The rule called an arm that is not open, or answered with one that never ran.
     """
-    n, m = start.mean.shape
+    n, m = start.n, start.n_arms
     answer = np.full(n, NO_ARM, dtype=np.intp)
     cost, latency = np.zeros(n), np.zeros(n)
     calls = np.full((n, m), NO_ARM, dtype=np.intp)
-    rows, states = np.arange(n), start
+    rows = np.arange(n)
+    states = start
     made = 0
     for step in range(m + 1):
         decided = rule.decide_many(states)

@@ -54,6 +54,9 @@ def sample_blocks(
 
 def _groups(count: IntArray, keys: IntArray) -> Iterator[tuple[int, int, IntArray]]:
     """Yield (count, key, indices) for every pair that occurs."""
+    if len(count) == 1:  # a live decision, for which sorting would be half the work here
+        yield int(count[0]), int(keys[0]), np.zeros(1, dtype=np.intp)
+        return
     order = np.lexsort((keys, count))
     steps = np.diff(count[order], prepend=-1) | np.diff(keys[order], prepend=0)
     for group in np.split(order, np.flatnonzero(steps)[1:]):

@@ -73,7 +73,7 @@ def check(
     if mean.ndim != 2 or mean.shape[1] == 0:
         raise InvalidBelief(f"Beliefs need mean of shape (n, m) with m >= 1, got {mean.shape}.")
     n, m = mean.shape
-    opened = _shaped("open", True if open_arms is None else open_arms, (n, m)) != 0
+    opened = _mask(open_arms, (n, m))
     prices = _shaped("price", price, (n, m))
     in_hand = _shaped("base", base, (n,))
     if (sd is None) == (covariance is None):
@@ -91,8 +91,11 @@ def check(
     _refuse(opened & ~(np.isfinite(deviation) & (deviation >= 0)), "finite sd >= 0", deviation)
     _refuse(opened & ~np.isfinite(prices), "finite prices for the open arms", prices)
     _refuse(np.isnan(in_hand) | (in_hand == np.inf), "base finite, or -inf for none", in_hand)
-    sizes = np.minimum(_shaped("max_size", m if max_size is None else max_size, (n,)), m)
-    return Decisions(mean, deviation, joint, prices, in_hand, opened, sizes.astype(np.intp))
+    if max_size is None:
+        sizes = np.full(n, m, dtype=np.intp)
+    else:
+        sizes = np.minimum(_shaped("max_size", max_size, (n,)), m).astype(np.intp)
+    return Decisions(mean, deviation, joint, prices, in_hand, opened, sizes)
 
 
 def _refuse_impossible(joint: FloatArray, sd: FloatArray) -> None:
@@ -101,6 +104,16 @@ def _refuse_impossible(joint: FloatArray, sd: FloatArray) -> None:
     _refuse(~(np.abs(joint) <= bound * (1 + 1e-9)), "a positive semi-definite covariance", joint)
     skew = np.abs(joint - joint.transpose(0, 2, 1))
     _refuse(skew > 1e-9 * bound, "a symmetric covariance", joint)
+
+
+def _mask(open_arms: ArrayLike | None, shape: tuple[int, int]) -> BoolArray:
+    if open_arms is None:
+        return np.ones(shape, dtype=np.bool_)
+    mask = np.asarray(open_arms)
+    if mask.shape == shape and mask.dtype == np.bool_:
+        return mask
+    opened: BoolArray = _shaped("open", mask, shape) != 0
+    return opened
 
 
 def _shaped(name: str, values: ArrayLike, shape: tuple[int, ...]) -> FloatArray:

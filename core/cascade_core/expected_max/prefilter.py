@@ -10,12 +10,12 @@ from cascade_core._types import FloatArray
 from cascade_core.expected_max.decisions import Decisions
 from cascade_core.expected_max.lattice import out_margin
 from cascade_core.expected_max.normal_max import expected_excess
-from cascade_core.expected_max.reduce import count, largest, total
+from cascade_core.expected_max.reduce import count, largest, smallest, total
 from cascade_core.expected_max.result import BoolArray, IntArray
 from cascade_core.expected_max.subsets import TIE
 
 # Levels above the best pair at which ceilings are taken, in largest deviations.
-_LEVELS = (0.0, 0.25, 0.6)
+_LEVELS = np.array([0.0, 0.25, 0.6])
 # Numbers of an array that the allocator keeps for the next one instead of asking for fresh pages.
 _BLOCK = 1 << 13
 
@@ -51,12 +51,11 @@ def _reaches_pair(rows: Decisions, live: BoolArray) -> BoolArray:
     mean, price = np.where(live, rows.mean, 0.0), np.where(live, rows.price, np.inf)
     sd = np.where(live, rows.sd, 0.0)
     known = _good_pair(mean, sd, price, rows.max_size > 1)
-    ceiling = np.full(mean.shape, np.inf)
-    for step in _LEVELS:
-        level = known + step * largest(sd)
-        surplus = expected_excess(mean, sd, level[:, None]) - price
-        everyone = level + total(np.maximum(surplus, 0.0))
-        np.minimum(ceiling, everyone[:, None] + np.minimum(surplus, 0.0), out=ceiling)
+    # All levels at once, shape (levels, n, m): on few rows the calls cost more than the numbers.
+    level = known + _LEVELS[:, None] * largest(sd)
+    surplus = expected_excess(mean, sd, level[:, :, None]) - price
+    everyone = level + total(np.maximum(surplus, 0.0), axis=2)
+    ceiling = smallest(everyone[:, :, None] + np.minimum(surplus, 0.0), axis=0)
     return ceiling >= known[:, None] - TIE
 
 

@@ -1,16 +1,4 @@
-"""When two answers are the same.
-
-Free text says one thing in many ways. Compared is what is left after this, in order:
-
-1. The marked final answer, if there is one: the last ``\\boxed{...}``, else what follows the last
-   ``####`` on its line, else what follows the last "answer is" or "answer:" up to the sentence's
-   end. A chain of thought without a mark is compared whole.
-2. Lower case, white space collapsed, and punctuation, brackets, quotes and dollar signs at both
-   ends removed.
-3. Of a number: no thousands separators, no zeros after the point.
-
-An answer of which nothing is left counts as none.
-"""
+"""Codes of equal answers, for whole columns; what equal means is in ``_answer_key``."""
 
 from __future__ import annotations
 
@@ -19,18 +7,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cascade_core._answer_key import (
+    BOXED,
+    END,
+    HASHES,
+    MARKED_NUMBER,
+    SAID,
+    START,
+    WITH_MARKS,
+    ZEROS,
+)
+
 if TYPE_CHECKING:
     import polars as pl
 
-_BOXED = r"(?s).*\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}"
-_HASHES = r"(?s).*####[ \t]*([^\n]*)"
-_SAID = r"(?is).*\banswer(?:\s+is\b|\s*:)[\s:*]*(.+?)(?:[.!?](?:\s|$)|\n|$)"
-_START = " \t\r\n\"'`“”‘’()[]{}*$"
-_END = _START + ".,;:!?…。"
-# With a unit after it, "18 dollars", the number is the answer; "3/4" and "1:30" are not 3 and 1.
-_MARKED_NUMBER = r"^\$?(-?\d[\d,]*(?:\.\d+)?)(?:\s+[a-zA-Z%]|%|\.?\s*$)"
-_WITH_MARKS = r"^-?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.\d+)$"
-_ZEROS = r"\.0*$|(\.\d*?)0+$"
 _BLOCK = 4_000_000
 
 
@@ -39,21 +29,21 @@ def answer_keys(answers: pl.Series) -> pl.Series:
     text = _final(answers).str.to_lowercase()
     if text.str.contains(r"\s\s|[^\S ]").any():
         text = text.str.replace_all(r"\s+", " ")
-    text = text.str.strip_chars_start(_START).str.strip_chars_end(_END)
-    number = text.str.contains(_WITH_MARKS)
+    text = text.str.strip_chars_start(START).str.strip_chars_end(END)
+    number = text.str.contains(WITH_MARKS)
     if number.any():
-        plain = text.str.replace_all(",", "", literal=True).str.replace(_ZEROS, "$1")
+        plain = text.str.replace_all(",", "", literal=True).str.replace(ZEROS, "$1")
         text = plain.zip_with(number.fill_null(False), text)
     return text.set(text == "", None)
 
 
 def _final(answers: pl.Series) -> pl.Series:
     """Return the marked final answers, and the others whole."""
-    said = _extract(answers, "(?i)answer", _SAID, answers)
-    hashes = _extract(answers, "####", _HASHES, said)
-    number = _extract(hashes, "", _MARKED_NUMBER, hashes)
+    said = _extract(answers, "(?i)answer", SAID, answers)
+    hashes = _extract(answers, "####", HASHES, said)
+    number = _extract(hashes, "", MARKED_NUMBER, hashes)
     marked = number.zip_with(answers.str.contains("####", literal=True).fill_null(False), said)
-    return _extract(answers, r"\\boxed", _BOXED, marked)
+    return _extract(answers, r"\\boxed", BOXED, marked)
 
 
 def _extract(texts: pl.Series, mark: str, pattern: str, otherwise: pl.Series) -> pl.Series:

@@ -35,6 +35,7 @@ def decisions(
     wanted: BoolArray,
     worth: FloatArray,
     outside: float | None = None,
+    in_hand: tuple[IndexArray, FloatArray] | None = None,
 ) -> Decisions:
     """Return the calls that are ``wanted`` and possible, and the answers of the other rows.
 
@@ -48,17 +49,18 @@ def decisions(
         wanted: True where a call is worth more than what is in hand, shape (n,).
         worth: The number that decided, shape (n,).
         outside: What abstaining is worth, on the scale of quality.
+        in_hand: ``states.best_in_hand()``, if it is known already.
     """
-    in_hand, quality = states.best_in_hand()
-    n_open = states.open.sum(axis=1)
+    best, quality = states.best_in_hand() if in_hand is None else in_hand
+    n_open: IndexArray = np.add.reduce(states.open, axis=1, dtype=np.intp)
     if outside is None:
-        nothing = in_hand == NO_ARM
+        nothing = best == NO_ARM
         calls = (n_open > 0) & (wanted | nothing)
-        answer = np.where(nothing & (n_open == 0), states.last, in_hand)
+        answer = np.where(nothing & (n_open == 0), states.last, best)
         final = calls & nothing & (n_open == 1)
     else:
         calls = (n_open > 0) & wanted
-        answer = np.where(quality >= outside, in_hand, NO_ARM)
+        answer = np.where(quality >= outside, best, NO_ARM)
         final = np.zeros_like(calls)
     return Decisions(
         call=np.where(calls, arm, NO_ARM),
@@ -66,6 +68,35 @@ def decisions(
         final=final,
         worth=worth,
     )
+
+
+def single_call(states: States, arm: IndexArray, worth: FloatArray) -> Decisions:
+    """Return the decisions of a rule that calls one arm and keeps its answer, whatever it is like.
+
+    Args:
+        states: The n requests.
+        arm: The arm to call while none has replied, shape (n,); where no arm is open it is not
+            looked at.
+        worth: The number that decided, shape (n,).
+    """
+    ran = states.ran.sum(axis=1) > 0
+    calls = (states.open.sum(axis=1) > 0) & ~ran
+    # One arm has run at most, unless another rule began.
+    answer = np.where(states.last == NO_ARM, states.ran.argmax(axis=1), states.last)
+    return Decisions(
+        call=np.where(calls, arm, NO_ARM),
+        answer=np.where(ran, answer, NO_ARM),
+        final=calls,
+        worth=worth,
+    )
+
+
+def stand_in(states: States) -> IndexArray:
+    """Return the open arm of best mean, that takes over from one that failed; -1 without one."""
+    mean = np.where(states.open, states.mean, -np.inf)
+    # Of equals the one of greatest index, as for every rule.
+    arm: IndexArray = states.n_arms - 1 - mean[:, ::-1].argmax(axis=1)
+    return np.where(states.open.any(axis=1), arm, NO_ARM)
 
 
 def priced(cost_weight: float, states: States) -> FloatArray:

@@ -29,7 +29,7 @@ def reservation_values(mean: FloatArray, sd: FloatArray, price: FloatArray) -> F
     # Forty deviations down the excess is the whole difference, to the last digit.
     plain = price >= 40 * sd
     target = np.where(plain, 1.0, price) / np.where(plain, 1.0, sd)
-    value = np.where(plain, mean - price, mean + sd * inverse_excess(np.maximum(target, 1e-300)))
+    value = np.where(plain, mean - price, mean + sd * inverse_excess(target))
     return np.where(price <= 0, np.inf, value)
 
 
@@ -77,7 +77,6 @@ class ReservationIndexPolicy(VectorPolicy):
         arm = index.argmax(axis=1)
         highest = index[np.arange(states.n), arm]
         outside = self.abstention_quality
-        _, best = states.best_in_hand()
-        if outside is not None:
-            best = np.maximum(best, outside)
-        return decisions(states, arm, best < highest, highest, outside)
+        in_hand = states.best_in_hand()
+        best = in_hand[1] if outside is None else np.maximum(in_hand[1], outside)
+        return decisions(states, arm, best < highest, highest, outside, in_hand)

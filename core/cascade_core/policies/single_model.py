@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from cascade_core._states import Decisions, States
 from cascade_core._types import Action, Answer, Call, Trace
 from cascade_core.errors import InvalidConfiguration
 from cascade_core.policies._base import take_over
+from cascade_core.policies._vector import single_call, stand_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,12 @@ class SingleModelPolicy:
             raise InvalidConfiguration(
                 f"SingleModelPolicy(arm={self.arm}) needs an arm from 0 to {n_arms - 1}."
             )
+
+    def decide_many(self, states: States) -> Decisions:
+        """Return what ``decide`` does with every request of ``states``."""
+        here = states.open[:, self.arm]
+        arm = np.where(here, self.arm, stand_in(states))
+        return single_call(states, arm, np.zeros(states.n))
 
     def decide(self, trace: Trace) -> Action:
         """Return the call of the arm, then its answer."""

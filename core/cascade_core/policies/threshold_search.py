@@ -9,12 +9,12 @@ models costs O(n log n) and one of three O(n² log n), and both are exact.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from cascade_core._types import FloatArray
+from cascade_core.policies._rows import Rows
 from cascade_core.policies.threshold_cascade import ThresholdCascade
 
 # Never answers here: above every probability.
@@ -36,7 +36,11 @@ class TunedCascade:
 
 
 def pareto_cascades(
-    score: FloatArray, quality: FloatArray, cost: FloatArray, max_depth: int = 3
+    score: FloatArray,
+    quality: FloatArray,
+    cost: FloatArray,
+    max_depth: int = 3,
+    any_order: bool = False,
 ) -> list[TunedCascade]:
     """Return the Pareto frontier over the cascades of all sub-chains, cheapest first.
 
@@ -46,14 +50,18 @@ def pareto_cascades(
         score: Estimated quality of each reply, shape (n, n_arms); -1 for rejected ones.
         quality: True quality, shape (n, n_arms).
         cost: Dollars, shape (n, n_arms).
-        max_depth: Longest chain.
+        max_depth: Longest chain. Beyond three see ``hull_cascades``.
+        any_order: Try every order of the arms, not only cheapest first: a dearer model with the
+            better signal may come first.
+
+    Raises:
+        InvalidOutcomes: Rows that cannot be learnt from.
     """
-    n = len(quality)
-    order = np.argsort(cost.mean(axis=0), kind="stable").tolist()
+    rows = Rows.of(score, quality, cost)
+    n, score, quality, cost = rows.n, rows.score, rows.quality, rows.cost
     found = [
         TunedCascade(ThresholdCascade(chain, tuple(thresholds)), total_quality / n, total_cost / n)
-        for depth in range(1, min(max_depth, len(order)) + 1)
-        for chain in combinations(order, depth)
+        for chain in rows.chains(max_depth, any_order)
         for total_cost, total_quality, thresholds in _Chain(chain, score, quality, cost).options()
     ]
     # Stable: shorter chains come first, and stay first among equals.

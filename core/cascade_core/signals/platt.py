@@ -8,19 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cascade_core._types import FloatArray
+from cascade_core._arrays import FloatArray
+from cascade_core._logistic import fit_logistic, logit, sigmoid
 from cascade_core.errors import InvalidConfiguration
 
 # A probability of exactly 0 or 1 has no finite logit; 1e-6 is beyond what any provider resolves.
 _EDGE = 1e-6
 # Prior precision of the slope: decides only where the labels separate perfectly or are all alike.
 _SLOPE_PRIOR = 1e-3
-
-
-def _transform(confidence: FloatArray) -> FloatArray:
-    """Return the logit of the confidences, shape kept; spreads out what crowds near 1."""
-    p = np.clip(confidence, _EDGE, 1 - _EDGE)
-    return np.log(p) - np.log1p(-p)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +47,8 @@ class PlattCalibrator:
 
     def apply(self, confidence: ArrayLike) -> FloatArray:
         """Return the probabilities for an array of confidences, shape kept."""
-        z = self.slope * _transform(np.asarray(confidence, dtype=np.float64)) + self.intercept
-        return _sigmoid_array(z)
+        z = logit(np.asarray(confidence, dtype=np.float64), _EDGE)
+        return sigmoid(self.slope * z + self.intercept)
 
     @classmethod
     def fit(cls, confidence: ArrayLike, quality: ArrayLike) -> PlattCalibrator:
@@ -78,48 +73,12 @@ class PlattCalibrator:
         positives = y.sum()
         high, low = (positives + 1) / (positives + 2), 1 / (y.size - positives + 2)
         target = low + (high - low) * y
-        slope, intercept = _newton(_transform(s), target)
+        model = fit_logistic(logit(s, _EDGE)[:, None], target, _SLOPE_PRIOR)
+        slope = float(model.weights[0])
         if slope < 0:
-            return cls(0.0, float(_logit(target.mean())))
-        return cls(slope, intercept)
-
-
-def _newton(x: FloatArray, target: FloatArray) -> tuple[float, float]:
-    """Return slope and intercept of the logistic regression of ``target`` on ``x``, both (n,)."""
-    # Newton on a standardised score: without it a column of confidences near 1 is ill-conditioned.
-    centre, scale = float(x.mean()), float(x.std()) or 1.0
-    design = np.column_stack([(x - centre) / scale, np.ones_like(x)])
-    theta: FloatArray = np.array([0.0, _logit(float(target.mean()))])
-    prior = np.array([_SLOPE_PRIOR, 0.0])
-    loss = _loss(design, target, theta, prior)
-    for _ in range(100):
-        p = _sigmoid_array(design @ theta)
-        gradient = design.T @ (p - target) + prior * theta
-        hessian = (design * (p * (1 - p))[:, None]).T @ design + np.diag(prior + 1e-12)
-        step: FloatArray = np.linalg.solve(hessian, gradient).astype(np.float64)
-        # Far out the quadratic model overshoots: halve until the loss falls.
-        while (new := _loss(design, target, theta - step, prior)) > loss and np.abs(step).max() > 0:
-            step = step / 2
-        theta, loss = theta - step, new
-        if np.abs(step).max() < 1e-10:
-            break
-    slope = float(theta[0]) / scale
-    return slope, float(theta[1]) - slope * centre
-
-
-def _loss(design: FloatArray, target: FloatArray, theta: FloatArray, prior: FloatArray) -> float:
-    z = design @ theta
-    return float((np.logaddexp(0, z) - target * z).sum() + 0.5 * (prior * theta**2).sum())
-
-
-def _logit(p: float) -> float:
-    p = min(max(p, _EDGE), 1 - _EDGE)
-    return math.log(p / (1 - p))
+            return cls(0.0, float(logit(target.mean(keepdims=True))[0]))
+        return cls(slope, model.intercept)
 
 
 def _sigmoid(z: float) -> float:
     return 1 / (1 + math.exp(-z)) if z >= 0 else math.exp(z) / (1 + math.exp(z))
-
-
-def _sigmoid_array(z: FloatArray) -> FloatArray:
-    return np.exp(-np.logaddexp(0, -z))
