@@ -79,7 +79,7 @@ class RouterCall:
 
         return cls(
             cascade=parts.deciding(pinned, schema),
-            request=to_request(messages, unavailable),
+            request=to_request(messages, unavailable, parent.run_id),
             children=parts.children,
             prepare=prepare,
             messages=messages,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
+from uuid import UUID
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
 from langchain_core.outputs import ChatGeneration, ChatResult
@@ -27,13 +28,16 @@ _FINISH_REASONS = ("finish_reason", "stop_reason", "done_reason")
 _GENERATION_INFO = ("finish_reason", "stop_reason", "logprobs")
 
 
-def to_request(messages: Sequence[BaseMessage], unavailable: frozenset[int]) -> Request:
+def to_request(
+    messages: Sequence[BaseMessage], unavailable: frozenset[int], run_id: UUID | None = None
+) -> Request:
     """Return what a decision may look at, in time that no history lengthens.
 
     Raises:
         InvalidConfiguration: There is no message.
     """
-    return request_about(messages, lambda message: message.type == "human", _text, unavailable)
+    run = "" if run_id is None else run_id.hex
+    return request_about(messages, lambda message: message.type == "human", _text, unavailable, run)
 
 
 def to_reply(message: AIMessage, prompt: Sequence[BaseMessage]) -> Reply[AIMessage]:

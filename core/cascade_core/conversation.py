@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 from typing import TypeVar
 
 from cascade_core._types import Request
@@ -21,6 +22,7 @@ def request_about(
     is_user: Callable[[M], bool],
     text_of: Callable[[M], str],
     unavailable: frozenset[int] = frozenset(),
+    run: str = "",
 ) -> Request:
     """Return the request whose text is the last user turn, or the last message if there is none.
 
@@ -29,6 +31,7 @@ def request_about(
         is_user: True for a message of the user.
         text_of: The text of a message; asked of one message only.
         unavailable: The arms that cannot serve this request.
+        run: What tells this run from others, as in ``request_for``.
 
     Raises:
         InvalidConfiguration: There is no message.
@@ -39,11 +42,17 @@ def request_about(
         )
     recent = [messages[-i] for i in range(1, min(_LAST_MESSAGES, len(messages)) + 1)]
     turn = next(filter(is_user, recent), recent[0])
-    return request_for(text_of(turn), unavailable)
+    return request_for(text_of(turn), unavailable, run)
 
 
-def request_for(text: str, unavailable: frozenset[int] = frozenset()) -> Request:
+def request_for(text: str, unavailable: frozenset[int] = frozenset(), run: str = "") -> Request:
     """Return the request for a prompt; of a long one, its beginning and its end.
+
+    Args:
+        text: The prompt.
+        unavailable: The arms that cannot serve this request.
+        run: What tells this run from others, such as its id; the text itself if there is nothing.
+            A hash of it is the request's draw, so the same run is decided the same way again.
 
     Examples:
         >>> len(request_for("word " * 100_000).text)
@@ -51,4 +60,16 @@ def request_for(text: str, unavailable: frozenset[int] = frozenset()) -> Request
     """
     if len(text) > 2 * _HALF_OF_A_TURN:
         text = f"{text[:_HALF_OF_A_TURN]}\n…\n{text[-_HALF_OF_A_TURN:]}"
-    return Request(text, unavailable=unavailable)
+    return Request(text, unavailable=unavailable, draw=draw_of(run or text))
+
+
+def draw_of(run: str) -> float:
+    """Return a number in [0, 1) that looks random and is always the same for ``run``.
+
+    Examples:
+        >>> draw_of("run 1") == draw_of("run 1") != draw_of("run 2")
+        True
+    """
+    digest = blake2b(run.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    # 53 bits: as many as a float below 1 holds, so that it never rounds up to 1.
+    return (int.from_bytes(digest, "big") >> 11) * 2.0**-53

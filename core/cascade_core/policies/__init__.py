@@ -3,6 +3,7 @@
 from cascade_core.policies._base import Policy
 from cascade_core.policies.abstention_loss import AbstentionLoss, TunedAbstention
 from cascade_core.policies.automix import AutoMixPolicy
+from cascade_core.policies.belief_cascade import BeliefCascade
 from cascade_core.policies.cascade_routing import CascadeRouting
 from cascade_core.policies.early_abstention import EarlyAbstentionCascade
 from cascade_core.policies.mixture import MixturePolicy
@@ -17,11 +18,13 @@ from cascade_core.policies.routing_fit import (
     routing_frontier,
 )
 from cascade_core.policies.single_model import SingleModelPolicy
+from cascade_core.policies.subset_programme import SubsetProgramme
 from cascade_core.policies.threshold_cascade import ThresholdCascade
 
 __all__ = [
     "AbstentionLoss",
     "AutoMixPolicy",
+    "BeliefCascade",
     "CascadeRouting",
     "EarlyAbstentionCascade",
     "MixturePolicy",
@@ -33,6 +36,7 @@ __all__ = [
     "RoutingFrontier",
     "RoutingPolicy",
     "SingleModelPolicy",
+    "SubsetProgramme",
     "ThresholdCascade",
     "TunedAbstention",
     "fit_routing",
