@@ -29,6 +29,10 @@ benchmark: $(VENV)/.test
 	$(BIN)/python tests/benchmarks/overhead_langchain.py
 	$(BIN)/python tests/benchmarks/overhead_llamaindex.py
 	$(BIN)/python tests/benchmarks/import_time.py
+	$(BIN)/python tests/benchmarks/engine_speed.py
+	$(BIN)/python tests/benchmarks/routerbench_protocol.py
+	$(BIN)/python tests/benchmarks/selector_real.py
+	$(BIN)/python tests/benchmarks/early_abstention.py
 	$(BIN)/python examples/demo.py
 
 # pip reads dependency groups from version 25.1 on, and venv brings an older one.

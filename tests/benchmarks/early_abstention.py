@@ -13,7 +13,6 @@ its two fits, the one to the estimates. Takes four minutes. Needs the extra ``le
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from _shared import shared_file
 
 from cascade_core import PlattCalibrator
 from cascade_core.policies import AbstentionLoss
@@ -34,14 +34,6 @@ DOMAINS = ("mmlu", "medmcqa", "triviaqa", "truthfulqa")
 # Errors per US dollar: 1e-6 to 3e-4 per dollar of a million requests, as in the paper.
 COST_WEIGHTS = (1.0, 30.0, 100.0, 300.0)
 ABSTENTIONS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7)
-
-
-def outcomes() -> Path | None:
-    """Return the file of outcomes, None where there is none."""
-    beside = Path(__file__).resolve().parents[2].parent / "shared"
-    shared = Path(os.environ.get("CASCADE_SHARED", beside))
-    path = shared / "data" / "zellinger_cascades" / "outcomes.parquet"
-    return path if path.exists() else None
 
 
 def splits(path: Path, domain: str, models: tuple[str, ...] = MODELS) -> tuple[Rows, Rows]:
@@ -111,7 +103,7 @@ def settings(path: Path) -> Iterator[Setting]:
 
 def main() -> None:
     """Print the changes in % against abstaining at the last model only; of abstentions, points."""
-    path = outcomes()
+    path = shared_file("data", "zellinger_cascades", "outcomes.parquet")
     if path is None:
         print("skipped: no outcomes of Zellinger and Thomson in ../shared or $CASCADE_SHARED")
         return

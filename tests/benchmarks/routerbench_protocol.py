@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _shared import shared_file
 
 from cascade_core import CascadeRouting, OptimalCascade, ReservationIndexPolicy, RoutingPolicy
 from cascade_core._arrays import FloatArray, IndexArray
@@ -36,7 +36,6 @@ from cascade_core.evaluation.simulation import (
 from cascade_core.policies.cascade_fit import fit_cost_weight
 from cascade_core.policies.threshold_search import pareto_cascades
 
-SHARED = Path(os.environ.get("CASCADE_SHARED", Path(__file__).parents[3] / "shared"))
 NAMES = ("routerbench_M3_low", "synth_M5_medium", "correlated_M3_low")
 # Logged method -> the variants that it may be compared with, the most exact one first.
 LOGGED = {
@@ -112,8 +111,8 @@ class Run:
     @classmethod
     def read(cls, name: str) -> Run | None:
         """Return the run, None where its files are not at hand."""
-        path = SHARED / "reference" / f"{name}.npz"
-        if not path.exists():
+        path = shared_file("reference", f"{name}.npz")
+        if path is None:
             return None
         data = dict(np.load(path))
         return cls._correlated(data) if "table" in data else cls._independent(data, path)
@@ -329,7 +328,7 @@ def main() -> None:
         if name in figures:
             show(name, figures[name])
         else:
-            print(f"{name}: skipped, no {SHARED / 'reference' / name}.npz")
+            print(f"{name}: skipped, no such file; set CASCADE_SHARED")
     if where:
         Path(where).write_text(json.dumps(figures, indent=1) + "\n")
 
