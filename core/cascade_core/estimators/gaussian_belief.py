@@ -2,10 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from cascade_core._arrays import FloatArray
+from cascade_core._types import Belief, Request
 from cascade_core.errors import InvalidOutcomes
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianPrior:
+    """The same correlated belief for every request, which replies move by conditioning.
+
+    Attributes:
+        belief: Mean, covariance and cost of all arms.
+    """
+
+    belief: Belief
+
+    @classmethod
+    def of_scores(cls, score: FloatArray, cost: FloatArray) -> GaussianPrior:
+        """Return mean and shrunk covariance of the estimates, and the mean dollars.
+
+        What one reply says about another arm is how the estimates of both moved together before.
+
+        Args:
+            score: Estimated quality of every logged reply, shape (n, m), n >= 2.
+            cost: Dollars of every logged reply, shape (n, m).
+        """
+        mean = np.clip(score.mean(axis=0), 0.0, 1.0)
+        return cls(Belief(mean, shrunk_covariance(score), cost.mean(axis=0)))
+
+    @property
+    def n_arms(self) -> int:
+        """Number of arms."""
+        return len(self.belief.mean)
+
+    def estimate(self, request: Request) -> Belief:
+        """Return the one belief; ``request`` is not looked at."""
+        return self.belief
 
 
 def shrunk_covariance(residuals: FloatArray) -> FloatArray:

@@ -40,6 +40,11 @@ def best_belief_cascade(training: Training, rows: IndexArray, cost_weight: float
     return BeliefCascade(*_best(training, rows, cost_weight, _best_so_far))
 
 
+def best_chain(training: Training, rows: IndexArray, cost_weight: float, max_depth: int) -> Chain:
+    """Return the chain of greatest utility where each reply is judged by itself."""
+    return _best(training, rows, cost_weight, _by_itself, max_depth)[0]
+
+
 def best_arms(
     training: Training, rows: IndexArray, cost_weight: float, count: int
 ) -> tuple[int, ...]:
@@ -52,19 +57,27 @@ def best_arms(
 
 
 def _best(
-    training: Training, rows: IndexArray, cost_weight: float, levels: Levels
+    training: Training,
+    rows: IndexArray,
+    cost_weight: float,
+    levels: Levels,
+    max_depth: int = MAX_DEPTH,
 ) -> tuple[Chain, tuple[float, ...]]:
     # Of equals the first: the shorter chain, of cheaper arms.
-    found = _all(training, rows, cost_weight, levels)
+    found = _all(training, rows, cost_weight, levels, max_depth)
     chain, best = max(found, key=lambda one: one[1].value)
     return chain, best.thresholds
 
 
 def _all(
-    training: Training, rows: IndexArray, cost_weight: float, levels: Levels
+    training: Training,
+    rows: IndexArray,
+    cost_weight: float,
+    levels: Levels,
+    max_depth: int = MAX_DEPTH,
 ) -> list[tuple[Chain, Thresholds]]:
     order = np.argsort(training.table.cost_usd[rows].mean(axis=0), kind="stable").tolist()
-    chains = [c for d in range(1, MAX_DEPTH + 1) for c in combinations(order, d)]
+    chains = [c for d in range(1, max_depth + 1) for c in combinations(order, d)]
     return [(c, levels(training, rows, c).best(cost_weight)) for c in chains]
 
 

@@ -10,7 +10,12 @@ import numpy as np
 
 from cascade_core._arrays import IndexArray
 from cascade_core.evaluation.simulation import VectorRule
-from cascade_core.fitting.chains import best_arms, best_belief_cascade, best_threshold_cascade
+from cascade_core.fitting.chains import (
+    best_arms,
+    best_belief_cascade,
+    best_chain,
+    best_threshold_cascade,
+)
 from cascade_core.fitting.training import Training
 from cascade_core.policies import (
     CascadeRouting,
@@ -20,6 +25,7 @@ from cascade_core.policies import (
     RoutingPolicy,
     SingleModelPolicy,
 )
+from cascade_core.policies.automix import fit_automix
 
 
 class Beliefs(Enum):
@@ -27,6 +33,7 @@ class Beliefs(Enum):
 
     NONE = "each reply by itself"
     PRIOR = "the request, and each reply by itself"
+    GAUSSIAN = "each reply, and how replies moved together before"
     JOINT = "the request, and every reply about all arms"
 
 
@@ -99,6 +106,24 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
+class MetaVerifier:
+    """AutoMix's verifier of two models: it keeps what no model can do."""
+
+    name: str = "AutoMix"
+    complexity: int = 3
+    beliefs: Beliefs = Beliefs.NONE
+
+    def fit(self, training: Training, rows: IndexArray, cost_weight: float) -> RowPolicy:
+        """Return the verifier of the best chain of at most two models."""
+        chain = best_chain(training, rows, cost_weight, max_depth=2)
+        score = np.where(training.rejected[rows], -1.0, training.score[rows])
+        table = training.table
+        return fit_automix(
+            score, table.quality[rows], table.cost_usd[rows], cost_weight, order=chain
+        )
+
+
+@dataclass(frozen=True)
 class BeliefThresholds:
     """Threshold cascade on joint beliefs."""
 
@@ -163,15 +188,18 @@ class Programme:
 
 
 def _suffix(beliefs: Beliefs) -> str:
-    return ", joint beliefs" if beliefs is Beliefs.JOINT else ", independent beliefs"
+    kinds = {Beliefs.JOINT: "joint", Beliefs.GAUSSIAN: "Gaussian", Beliefs.PRIOR: "independent"}
+    return f", {kinds[beliefs]} beliefs"
 
 
 FAMILIES: tuple[Family, ...] = (
     SingleModel(),
     Routing(),
     Thresholds(),
+    MetaVerifier(),
     BeliefThresholds(),
     Index(beliefs=Beliefs.PRIOR),
+    Index(beliefs=Beliefs.GAUSSIAN),
     Index(beliefs=Beliefs.JOINT),
     SetRouting(beliefs=Beliefs.PRIOR, ordered=True),
     SetRouting(beliefs=Beliefs.JOINT, ordered=True),

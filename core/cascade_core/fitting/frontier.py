@@ -38,7 +38,9 @@ class Frontier:
         quality, cost = np.empty(shape), np.empty(shape)
         for k in range(int(training.fold.max()) + 1):
             train, test = (np.flatnonzero(f) for f in (training.fold != k, training.fold == k))
-            start, replies = training.start(test), training.replies(test)
+            gaussian = family.beliefs is Beliefs.GAUSSIAN
+            start = training.start_gaussian(test, train) if gaussian else training.start(test)
+            replies = training.replies(test)
             update = training.update(test, family.beliefs is Beliefs.JOINT)
             for i, cost_weight in enumerate(cost_weights.tolist()):
                 rule = family.fit(training, train, cost_weight)

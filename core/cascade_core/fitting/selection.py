@@ -228,6 +228,9 @@ def _fitted(training: Training, family: Family, rule: RowPolicy | MixturePolicy)
     table = training.table
     if family.beliefs is Beliefs.NONE:
         return FittedPolicy(table.arms, rule, PriorEstimator.of_table(table), training.confidence)
+    if family.beliefs is Beliefs.GAUSSIAN:
+        prior = training.gaussian_prior(np.arange(training.n))
+        return FittedPolicy(table.arms, rule, prior, training.confidence)
     stacked = training.stacked_belief()
     joint = stacked if family.beliefs is Beliefs.JOINT else None
     return FittedPolicy(table.arms, rule, stacked, training.confidence, joint)

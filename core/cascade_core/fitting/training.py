@@ -10,6 +10,7 @@ from cascade_core._arrays import BoolArray, FloatArray, IndexArray
 from cascade_core._states import States
 from cascade_core.estimators import CalibratedConfidence
 from cascade_core.estimators.cross_fitted import CrossFitted
+from cascade_core.estimators.gaussian_belief import GaussianPrior
 from cascade_core.estimators.stacked import MAX_DEPTH, StackedEstimator
 from cascade_core.estimators.stacked_belief import (
     EvidenceReader,
@@ -118,9 +119,21 @@ class Training:
     def start(self, rows: IndexArray) -> States:
         """Return the requests ``rows`` before any call."""
         mean, sd = self.belief(frozenset())
-        return States.before_any_call(
-            mean[rows], sd[rows], self.cost[rows], draw=spread_draws(self.n)[rows]
-        )
+        draw = spread_draws(self.n)[rows]
+        return States.before_any_call(mean[rows], sd[rows], self.cost[rows], draw=draw)
+
+    def start_gaussian(self, rows: IndexArray, fitted_on: IndexArray) -> States:
+        """Return the requests ``rows`` before any call, under the prior of other rows."""
+        belief = self.gaussian_prior(fitted_on).belief
+        shape = (len(rows), self.n_arms)
+        mean, sd, cost = (np.broadcast_to(a, shape) for a in (belief.mean, belief.sd, belief.cost))
+        covariance = np.broadcast_to(belief.covariance, (*shape, self.n_arms))
+        draw = spread_draws(self.n)[rows]
+        return States.before_any_call(mean, sd, cost, covariance=covariance, draw=draw)
+
+    def gaussian_prior(self, rows: IndexArray) -> GaussianPrior:
+        """Return how the estimates of the replies moved together on ``rows``."""
+        return GaussianPrior.of_scores(self.score[rows], self.table.cost_usd[rows])
 
     def replies(self, rows: IndexArray) -> Replies:
         """Return what every arm replies to the requests ``rows``."""
