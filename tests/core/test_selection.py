@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from cascade_core import InvalidConfiguration, InvalidOutcomes
 from cascade_core.evaluation.live_replay import replay_live
 from cascade_core.evaluation.replay import replay
-from cascade_core.fitting.families import FAMILIES
-from cascade_core.fitting.selection import Selector, select_policy
+from cascade_core.fitting.families import FAMILIES, SingleModel
+from cascade_core.fitting.frontier import Frontier
+from cascade_core.fitting.selection import Selector, compare, select_policy
 from cascade_core.outcomes import OutcomeTable
 
 COST = np.array([0.01, 0.1, 1.0])
@@ -136,3 +139,37 @@ def test_the_same_seed_chooses_the_same() -> None:
     one, two = (select_policy(table(9, n=120), cost_weight=0.3, seed=4) for _ in range(2))
     assert one.chosen == two.chosen
     assert one.candidates == two.candidates
+
+
+def frontier(name: str, complexity: int, quality: np.ndarray) -> Frontier:
+    """Return a kind of rule that cost nothing and did this, at one price."""
+    fold = np.arange(len(quality)) % 2
+    return Frontier(
+        dataclasses.replace(SingleModel(), name=name, complexity=complexity),
+        np.array([1.0]),
+        quality[None, :],
+        np.zeros((1, len(quality))),
+        fold,
+    )
+
+
+@pytest.mark.parametrize(("ahead", "tied"), [(0.9, True), (1.1, False)])
+def test_one_standard_error_is_the_line(ahead: float, tied: bool) -> None:
+    n = 100
+    noise = np.tile([0.1, -0.1], n // 2)
+    standard_error = float(noise.std(ddof=1)) / n**0.5
+    simple = np.full(n, 0.5)
+    better = simple + noise + ahead * standard_error
+    best, other = compare([frontier("simple", 0, simple), frontier("better", 5, better)], 1.0)
+    assert (best.name, best.tied) == ("better", True)
+    assert (other.name, other.tied) == ("simple", tied)
+    assert other.behind.mean == pytest.approx(ahead * standard_error)
+
+
+def test_which_price_serves_is_decided_on_the_other_folds() -> None:
+    # On each fold the second point looks better exactly where the other fold says it is worse.
+    fold = np.array([0, 0, 1, 1])
+    quality = np.array([[0.5, 0.5, 0.5, 0.5], [0.9, 0.9, 0.1, 0.1]])
+    measured = Frontier(SingleModel(), np.array([0.0, 1.0]), quality, np.zeros((2, 4)), fold)
+    held_out, _ = measured.at(1.0)
+    assert held_out.tolist() == [0.5, 0.5, 0.1, 0.1]
