@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cascade_core.evaluation.metrics import upper_hull
 from cascade_core.evaluation.results import Summary
 
 _INK, _MUTED, _ACCENT, _GOOD = "#1f2933", "#7b8794", "#2563eb", "#059669"
@@ -90,7 +91,7 @@ def _page(report: Report) -> str:
 def _figure(report: Report) -> dict[str, Any]:
     """Return the plot as Plotly's plain JSON description."""
     traces = [
-        _trace("random mixing", _upper_hull(report.singles), _MUTED, line="dot", bars=False),
+        _trace("random mixing", _mixed_blindly(report.singles), _MUTED, line="dot", bars=False),
         _trace("random mixing, same cost", [report.mixing], _MUTED, symbol="x"),
         _trace("policies on the frontier", report.policies, _ACCENT, line="solid", bars=False),
         _trace("single models", report.singles, _INK, symbol="circle", label=True),
@@ -113,19 +114,10 @@ def _figure(report: Report) -> dict[str, Any]:
     }
 
 
-def _upper_hull(singles: Sequence[Summary]) -> list[Summary]:
+def _mixed_blindly(singles: Sequence[Summary]) -> list[Summary]:
     """Return the models that blind mixing would use, from the cheapest to the best."""
-    hull: list[Summary] = []
-    for model in sorted(singles, key=lambda s: (s.cost_per_1000, -s.quality.mean)):
-        while len(hull) > 1 and _slope(hull[-2], hull[-1]) <= _slope(hull[-2], model):
-            hull.pop()
-        if not hull or model.quality.mean > hull[-1].quality.mean:
-            hull.append(model)
-    return hull
-
-
-def _slope(a: Summary, b: Summary) -> float:
-    return (b.quality.mean - a.quality.mean) / max(b.cost_per_1000 - a.cost_per_1000, 1e-300)
+    corners = upper_hull([s.cost_per_1000 for s in singles], [s.quality.mean for s in singles])
+    return [singles[i] for i in corners.tolist()]
 
 
 def _trace(
