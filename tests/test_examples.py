@@ -18,13 +18,18 @@ SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py") if path.name != "de
 BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
 # The models that the README names, cheap to expensive.
 CHEAP, STRONG = "gpt-4.1-nano", "gpt-4.1"
+# What a block may read: the cheap model is right where it is sure.
+LOGGED = "prompt_id,model,quality,cost_usd,signal_mean_token_probability\n" + "".join(
+    f"{i},{CHEAP},{i % 2},1e-5,{0.1 + 0.8 * (i % 2)}\n{i},{STRONG},1,2e-4,\n" for i in range(40)
+)
 
 
-def run(arguments: list[str], **environment: str) -> str:
+def run(arguments: list[str], folder: Path = ROOT, **environment: str) -> str:
+    path = os.pathsep.join(filter(None, [str(EXAMPLES), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [sys.executable, "-W", "error::DeprecationWarning:__main__", *arguments],
-        env={**os.environ, "PYTHONPATH": str(EXAMPLES), **environment},
-        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=120,
@@ -45,12 +50,14 @@ def test_the_examples_of_the_issue_are_there() -> None:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
 def test_the_readme_block_runs_and_answers_with_the_strong_model_after_a_poor_draft(
-    block: str,
+    block: str, tmp_path: Path
 ) -> None:
+    (tmp_path / "outcomes.csv").write_text(LOGGED)
     scripts = {CHEAP: [Text("a draft", logprob=-3.0)], STRONG: [Text("four")]}
     with ScriptedServer(scripts) as server:
         out = run(
             ["-c", block],
+            tmp_path,
             OPENAI_API_KEY="none",
             OPENAI_BASE_URL=server.base_url,
             OPENAI_API_BASE=server.base_url,

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cascade_core.evaluation.metrics import upper_hull
 from cascade_core.evaluation.results import Summary
 
 _INK, _MUTED, _ACCENT, _GOOD = "#1f2933", "#7b8794", "#2563eb", "#059669"
+_BUTTONS = ["toImage", "zoomIn2d", "zoomOut2d", "resetScale2d"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def _page(report: Report) -> str:
         _figure(report),
         include_plotlyjs=True,
         full_html=False,
-        config={"displaylogo": False, "responsive": True},
+        config={"displaylogo": False, "responsive": True, "modeBarButtons": [_BUTTONS]},
     )
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in report.notes)
     return (
@@ -90,42 +92,38 @@ def _page(report: Report) -> str:
 def _figure(report: Report) -> dict[str, Any]:
     """Return the plot as Plotly's plain JSON description."""
     traces = [
-        _trace("random mixing", _upper_hull(report.singles), _MUTED, line="dot", bars=False),
+        _trace("random mixing", _mixed_blindly(report.singles), _MUTED, line="dot", bars=False),
         _trace("random mixing, same cost", [report.mixing], _MUTED, symbol="x"),
         _trace("policies on the frontier", report.policies, _ACCENT, line="solid", bars=False),
-        _trace("single models", report.singles, _INK, symbol="circle", label=True),
+        _trace("single models", report.singles, _INK),
         _trace("oracle (hindsight)", [report.oracle], _MUTED, symbol="star", bars=False),
         _trace("this cascade, measured live", report.chosen, _GOOD, symbol="diamond"),
     ]
-    axis = {"gridcolor": "#e4e7eb", "zeroline": False}
+    axis = {"gridcolor": "#e4e7eb", "zeroline": False, "automargin": True}
     return {
         "data": traces,
         "layout": {
             "template": "plotly_white",
+            # The page's own background, dark or light, shows through.
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "modebar": {"bgcolor": "rgba(0,0,0,0)"},
             "height": 520,
             "hovermode": "closest",
             "font": {"family": "system-ui, sans-serif", "color": _INK},
-            "margin": {"l": 70, "r": 20, "t": 20, "b": 60},
+            "margin": {"l": 60, "r": 20, "t": 40, "b": 60},
             "xaxis": {**axis, "title": {"text": "US dollars per 1,000 requests"}},
             "yaxis": {**axis, "title": {"text": "accuracy"}, "tickformat": ".0%"},
             "legend": {"orientation": "h", "y": -0.2},
+            "annotations": [_label(s, report.singles) for s in report.singles],
         },
     }
 
 
-def _upper_hull(singles: Sequence[Summary]) -> list[Summary]:
+def _mixed_blindly(singles: Sequence[Summary]) -> list[Summary]:
     """Return the models that blind mixing would use, from the cheapest to the best."""
-    hull: list[Summary] = []
-    for model in sorted(singles, key=lambda s: (s.cost_per_1000, -s.quality.mean)):
-        while len(hull) > 1 and _slope(hull[-2], hull[-1]) <= _slope(hull[-2], model):
-            hull.pop()
-        if not hull or model.quality.mean > hull[-1].quality.mean:
-            hull.append(model)
-    return hull
-
-
-def _slope(a: Summary, b: Summary) -> float:
-    return (b.quality.mean - a.quality.mean) / max(b.cost_per_1000 - a.cost_per_1000, 1e-300)
+    corners = upper_hull([s.cost_per_1000 for s in singles], [s.quality.mean for s in singles])
+    return [singles[i] for i in corners.tolist()]
 
 
 def _trace(
@@ -135,20 +133,14 @@ def _trace(
     *,
     symbol: str = "circle",
     line: str | None = None,
-    label: bool = False,
     bars: bool = True,
 ) -> dict[str, Any]:
-    mode = "+".join(
-        part for part, wanted in (("lines", line), ("markers", True), ("text", label)) if wanted
-    )
     trace: dict[str, Any] = {
         "type": "scatter",
         "name": name,
-        "mode": mode,
+        "mode": "lines+markers" if line else "markers",
         "x": [p.cost_per_1000 for p in points],
         "y": [p.quality.mean for p in points],
-        "text": [p.name for p in points],
-        "textposition": "top center",
         "cliponaxis": False,
         "customdata": [_hover(p) for p in points],
         "hovertemplate": "%{customdata}<extra></extra>",
@@ -168,6 +160,22 @@ def _trace(
     return trace
 
 
+def _label(model: Summary, all_models: Sequence[Summary]) -> dict[str, Any]:
+    """Return the model's name beside its point, off its error bar and towards the middle."""
+    costs = [m.cost_per_1000 for m in all_models]
+    on_the_left = model.cost_per_1000 > (min(costs) + max(costs)) / 2
+    return {
+        "text": html.escape(model.name),
+        "x": model.cost_per_1000,
+        "y": model.quality.mean,
+        "xanchor": "right" if on_the_left else "left",
+        "xshift": -10 if on_the_left else 10,
+        "yshift": -24,
+        "showarrow": False,
+        "bgcolor": "rgba(255,255,255,0.8)",
+    }
+
+
 def _hover(point: Summary) -> str:
     return (
         f"<b>{html.escape(point.name)}</b><br>accuracy {_percent(point)}"
@@ -183,9 +191,7 @@ def shares_text(row: Summary) -> str:
         >>> shares_text(Summary("x", Interval(1, 1, 1), 0.1, 0.1, {"a": 0.75, "b": 0.25, "c": 0}))
         'a 75 %, b 25 %'
     """
-    return ", ".join(
-        f"{arm} {share:.0%}".replace("%", " %") for arm, share in row.shares.items() if share > 0
-    )
+    return ", ".join(f"{arm} {100 * share:.0f} %" for arm, share in row.shares.items() if share > 0)
 
 
 def _percent(row: Summary) -> str:
@@ -199,20 +205,38 @@ def _table(report: Report) -> str:
         for cell in ("", "accuracy [95 %]", "$ per 1,000", "mean latency", "answered by")
     )
     rows = "".join(
-        f"<tr class={'chosen' if row in report.chosen else 'other'}><td>{html.escape(row.name)}"
-        f"</td><td>{_percent(row)}</td><td>{row.cost_per_1000:.4f}</td>"
-        f"<td>{row.latency_seconds * 1000:.0f} ms</td><td>{html.escape(shares_text(row))}</td></tr>"
+        f"<tr class={'chosen' if row in report.chosen else 'other'}><th>{html.escape(row.name)}"
+        f"</th><td>{_percent(row)}</td><td>{row.cost_per_1000:.4f}</td>"
+        f"<td>{row.latency_seconds * 1000:.0f} ms</td>{_shares(row)}</tr>"
         for row in report.rows()
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    # A table of its own width in a box that scrolls: the page itself never scrolls sideways.
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f"<div class=scroll>{table}</div>"
+
+
+def _shares(row: Summary) -> str:
+    """Return the last cell; it may be broken between two models, and not within one."""
+    shares = html.escape(shares_text(row)).split(", ")
+    return f"<td class=shares>{', '.join(f'<span>{share}</span>' for share in shares)}</td>"
 
 
 _STYLE = """
-body{margin:0;background:#f5f7fa;color:#1f2933;font:16px/1.5 system-ui,sans-serif}
-main{max-width:1000px;margin:2rem auto;padding:1.5rem 2rem;background:#fff;border-radius:12px}
+:root{color-scheme:light dark;--page:#f5f7fa;--sheet:#fff;--ink:#1f2933;--soft:#52606d;
+--rule:#e4e7eb;--good:#ecfdf5}
+body{margin:0;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
+main{max-width:1000px;margin:2rem auto;padding:1.5rem 2rem;background:var(--sheet);
+border-radius:12px}
 h1{margin:0 0 .5rem;font-size:1.5rem}.verdict{font-size:1.1rem;margin:0 0 1rem}
+.scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;margin-top:1rem;font-size:.92rem}
-th,td{text-align:left;padding:.4rem .6rem;border-bottom:1px solid #e4e7eb;
-font-variant-numeric:tabular-nums}th{color:#52606d}
-tr.chosen{background:#ecfdf5;font-weight:600}.notes{color:#52606d;font-size:.9rem}
+th,td{text-align:left;padding:.4rem .6rem;border-bottom:1px solid var(--rule);white-space:nowrap;
+font-variant-numeric:tabular-nums}thead th{color:var(--soft)}tbody th{font-weight:inherit}
+td.shares{white-space:normal;min-width:11rem}.shares span{white-space:nowrap}
+tr.chosen{background:var(--good);font-weight:600}
+.notes{color:var(--soft);font-size:.9rem;padding-left:1.2rem}
+@media(max-width:640px){main{margin:0;padding:1rem;border-radius:0}table{font-size:.85rem}}
+@media(prefers-color-scheme:dark){:root{--page:#0f141a;--sheet:#1a2129;--ink:#e4e7eb;
+--soft:#9aa5b1;--rule:#323f4b;--good:#0f3529}
+.plotly-graph-div{filter:invert(.9) hue-rotate(180deg)}}
 """

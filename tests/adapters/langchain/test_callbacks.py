@@ -17,12 +17,15 @@ from langchain_core.callbacks import (
     UsageMetadataCallbackHandler,
     get_usage_metadata_callback,
 )
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from langchain_core.tracers import BaseTracer
 from langgraph.graph import MessagesState, StateGraph
 
+# LangChain has them since 1.4.
+HAS_V3 = hasattr(BaseChatModel, "stream_events")
 ONCE = {"input_tokens": 7, "output_tokens": 5, "total_tokens": 12}
 
 
@@ -120,7 +123,7 @@ async def event_ends(model: Any, is_async: bool) -> str:
     )
 
 
-CHANNELS = [langgraph_messages, v3_messages, event_tokens, event_ends]
+CHANNELS = [langgraph_messages, event_tokens, event_ends, *([v3_messages] if HAS_V3 else [])]
 
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
@@ -235,7 +238,8 @@ async def by_async_v3(model: Any, config: Any) -> Any:
         return output
 
 
-PATHS = [by_invoke, by_stream, by_batch, by_v3, by_ainvoke, by_astream, by_async_v3]
+V3_PATHS = [by_v3, by_async_v3] if HAS_V3 else []
+PATHS = [by_invoke, by_stream, by_batch, by_ainvoke, by_astream, *V3_PATHS]
 
 
 async def run(path: Any, model: Any, config: Any) -> Any:
