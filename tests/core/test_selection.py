@@ -10,6 +10,7 @@ import pytest
 from cascade_core import InvalidConfiguration, InvalidOutcomes, SingleModelPolicy
 from cascade_core.evaluation.live_replay import replay_live
 from cascade_core.evaluation.replay import replay
+from cascade_core.fitting import fit_policy
 from cascade_core.fitting.chains import MAX_ARMS, best_arms
 from cascade_core.fitting.families import FAMILIES, SingleModel
 from cascade_core.fitting.frontier import Frontier
@@ -135,6 +136,104 @@ def test_one_dial_and_no_other(informed: Selector, dial: dict[str, float]) -> No
 def test_too_few_rows_are_refused() -> None:
     with pytest.raises(InvalidOutcomes, match="at least 20"):
         select_policy(table(8, n=12), cost_weight=1.0)
+
+
+def test_more_models_than_chains_can_be_tried_of_are_refused_at_once() -> None:
+    with pytest.raises(InvalidOutcomes, match=r"up to 16 models, got 100\. .*with_arms"):
+        select_policy(odd(arms=100), cost_weight=1.0)
+
+
+def test_trials_of_one_prompt_that_fill_a_fold_are_refused() -> None:
+    ids = np.array(["one"] * 59 + ["another"], dtype=object)
+    with pytest.raises(InvalidOutcomes, match=r"59 of 60 requests.*share a fold"):
+        select_policy(odd(prompt_ids=ids), cost_weight=1.0, folds=2)
+
+
+def test_without_a_kind_nothing_is_chosen(informed: Selector) -> None:
+    with pytest.raises(InvalidConfiguration, match="families is empty"):
+        select_policy(odd(), cost_weight=1.0, families=())
+    with pytest.raises(InvalidConfiguration, match=r"No kind of rule 'no rule'.*'AutoMix'"):
+        informed.fit("no rule", cost_weight=1.0)
+
+
+def test_a_budget_of_what_the_cheapest_costs_is_enough() -> None:
+    # The mean of 60 costs of 0.01 is 0.010000000000000002.
+    world = odd()
+    assert world.cost_usd[:, 0].mean() > 0.01
+    for policy in (select_policy(world, budget=0.01).policy, fit_policy(world, budget=0.01)):
+        assert replay(policy, world).cost_usd.mean() == pytest.approx(0.01)
+
+
+def test_no_kind_is_fitted_below_what_it_spends(informed: Selector) -> None:
+    with pytest.raises(InvalidConfiguration, match="below the least that a rule spends"):
+        informed.fit("routing", budget=0.001)
+
+
+def test_the_verdict_names_what_was_taken(informed: Selector) -> None:
+    for weight in (0.01, 0.1, 0.3, 1.0):
+        selection = informed.choose(cost_weight=weight)
+        if selection.chosen not in ("single model", selection.candidates[0].name):
+            assert selection.verdict.endswith(f"the simplest of these, {selection.chosen}.")
+            return
+    pytest.fail("The best kind was taken at every price.")
+
+
+def odd(arms: int = 3, n: int = 60, **columns: object) -> OutcomeTable:
+    """Return a small table, dearer arms being better, with some columns replaced."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(n, arms)) + np.linspace(-0.5, 1.5, arms)
+    right = rng.uniform(size=(n, arms)) < 1 / (1 + np.exp(-z))
+    given: dict[str, object] = {
+        "quality": right,
+        "cost_usd": np.tile(0.01 * np.arange(1, arms + 1) ** 3, (n, 1)),
+        "latency_seconds": np.ones((n, arms)),
+        "signals": {"mean_token_probability": 1 / (1 + np.exp(-z))},
+        "answers": np.where(right, 0, rng.integers(1, 4, size=(n, arms))),
+    }
+    names = tuple(f"m{i}" for i in range(arms))
+    return OutcomeTable(names, **(given | columns))  # type: ignore[arg-type]
+
+
+SHAPE = (60, 3)
+ODD: dict[str, dict[str, object]] = {
+    "one arm": {"arms": 1},
+    "no signals and no answers": {"signals": {}, "answers": None},
+    "signals all NaN": {"signals": {"mean_token_probability": np.full(SHAPE, np.nan)}},
+    "always as sure": {"signals": {"mean_token_probability": np.full(SHAPE, 0.7)}},
+    "all wrong": {"quality": np.zeros(SHAPE)},
+    "all right": {"quality": np.ones(SHAPE)},
+    "partly right": {"quality": np.linspace(0.1, 0.9, 180).reshape(SHAPE)},
+    "one arm is always rejected": {"rejected": np.tile([True, False, False], (60, 1))},
+    "all is rejected": {"rejected": np.ones(SHAPE)},
+    "free": {"cost_usd": np.zeros(SHAPE)},
+    "one arm is free": {"cost_usd": np.tile([0.0, 0.1, 1.0], (60, 1))},
+    "of equal price": {"cost_usd": np.ones(SHAPE)},
+    "one domain": {"domains": np.full(60, "law", dtype=object)},
+    "trials": {"prompt_ids": np.repeat([f"p{i}" for i in range(15)], 4)},
+    "nobody took the time": {"latency_seconds": np.full(SHAPE, np.nan)},
+    "the same requests again and again": {
+        name: np.tile(getattr(odd(), name)[:1], (60, 1))
+        for name in ("quality", "cost_usd", "answers")
+    },
+}
+
+
+@pytest.mark.parametrize("world", ODD.values(), ids=ODD)
+def test_odd_outcomes_have_a_policy_that_runs(world: dict[str, object]) -> None:
+    outcomes = odd(**world)  # type: ignore[arg-type]
+    selection = select_policy(outcomes, cost_weight=0.3, use_domains=True, folds=2)
+    assert all(np.isfinite(c.utility) for c in selection.candidates)
+    many, one = replay(selection.policy, outcomes), replay_live(selection.policy, outcomes)
+    np.testing.assert_array_equal(many.answered_by, one.answered_by)
+
+
+def test_of_two_identical_arms_one_is_used_alone() -> None:
+    one = odd(arms=1)
+    twice = {
+        name: np.tile(getattr(one, name), (1, 2)) for name in ("quality", "cost_usd", "answers")
+    }
+    selection = select_policy(odd(arms=2, signals={}, **twice), cost_weight=0.3)
+    assert selection.verdict.startswith("Use m0 alone, no router")
 
 
 def test_the_same_seed_chooses_the_same() -> None:

@@ -6,7 +6,7 @@ from cascade_core._cascade import FittedPolicy
 from cascade_core.errors import InvalidConfiguration
 from cascade_core.estimators import PriorEstimator
 from cascade_core.fitting.confidence import confidence_scores, fit_confidence
-from cascade_core.fitting.dial import check_dial, check_size
+from cascade_core.fitting.dial import affords, check_dial, check_size
 from cascade_core.outcomes import OutcomeTable
 from cascade_core.policies.threshold_search import TunedCascade, pareto_cascades
 
@@ -54,7 +54,7 @@ def _choose(
 ) -> TunedCascade:
     if cost_weight is not None:
         return max(candidates, key=lambda c: c.quality - cost_weight * c.cost)
-    affordable = [c for c in candidates if budget is not None and c.cost <= budget]
+    affordable = [c for c in candidates if budget is not None and c.cost <= affords(budget)]
     if not affordable:
         raise InvalidConfiguration(
             f"A budget of {budget!r} US dollars per request is below the cheapest model's "

@@ -13,7 +13,7 @@ from cascade_core.errors import InvalidConfiguration
 from cascade_core.estimators import PriorEstimator
 from cascade_core.evaluation.intervals import Interval, paired_difference
 from cascade_core.evaluation.metrics import upper_hull
-from cascade_core.fitting.dial import check_dial, check_size
+from cascade_core.fitting.dial import affords, check_arms, check_dial, check_size
 from cascade_core.fitting.families import FAMILIES, Beliefs, Family, RowPolicy
 from cascade_core.fitting.frontier import Frontier, cost_weight_grid
 from cascade_core.fitting.training import Training
@@ -93,8 +93,8 @@ def select_policy(
 
     Raises:
         InvalidConfiguration: Not exactly one of the two was given, it is negative or not finite,
-            or the budget is below what the cheapest arm costs.
-        InvalidOutcomes: Too few requests to learn from.
+            the budget is below what the cheapest arm costs, or no kind competes.
+        InvalidOutcomes: Too few requests to learn from, also outside one fold; more than 16 arms.
     """
     check_dial(budget, cost_weight)
     selector = Selector.measure(
@@ -127,6 +127,9 @@ class Selector:
     ) -> Selector:
         """Fit every kind on all folds but one and play it on that one; as ``select_policy``."""
         check_size(table)
+        check_arms(table)
+        if not families:
+            raise InvalidConfiguration("No kind of rule competes: families is empty.")
         training = Training.prepare(table, folds=folds, use_domains=use_domains, seed=seed)
         grid = cost_weight_grid(training)
         return cls(training, tuple(Frontier.measure(f, training, grid) for f in families))
@@ -140,7 +143,7 @@ class Selector:
         candidates = compare(self.frontiers, weight)
         chosen = min((c for c in candidates if c.tied), key=lambda c: (c.complexity, -c.utility))
         rule, policy = self._fit(chosen.name, weight, budget)
-        verdict = _verdict(self.training.table, rule, candidates)
+        verdict = _verdict(self.training.table, rule, chosen.name, candidates)
         return Selection(policy, chosen.name, weight, candidates, verdict)
 
     def fit(
@@ -148,14 +151,22 @@ class Selector:
     ) -> FittedPolicy:
         """Return the rule of the kind called ``name``, whether it is the best or not."""
         check_dial(budget, cost_weight)
+        if budget is not None:
+            _price_at([self._frontier(name)], budget)
         return self._fit(name, float(cost_weight or 0.0), budget)[1]
 
     def _fit(
         self, name: str, cost_weight: float, budget: float | None
     ) -> tuple[RowPolicy | MixturePolicy, FittedPolicy]:
-        frontier = next(f for f in self.frontiers if f.family.name == name)
+        frontier = self._frontier(name)
         rule = _final_rule(frontier, self.training, cost_weight, budget)
         return rule, _fitted(self.training, frontier.family, rule)
+
+    def _frontier(self, name: str) -> Frontier:
+        by_name = {frontier.family.name: frontier for frontier in self.frontiers}
+        if name not in by_name:
+            raise InvalidConfiguration(f"No kind of rule {name!r} was measured: {list(by_name)}.")
+        return by_name[name]
 
 
 def compare(frontiers: Sequence[Frontier], cost_weight: float) -> tuple[Candidate, ...]:
@@ -191,7 +202,7 @@ def _price_at(frontiers: Sequence[Frontier], budget: float) -> float:
     cost = np.concatenate([f.cost_usd.mean(axis=1) for f in frontiers])
     quality = np.concatenate([f.quality.mean(axis=1) for f in frontiers])
     hull = upper_hull(cost, quality)
-    at = int(np.searchsorted(cost[hull], budget, side="right"))
+    at = int(np.searchsorted(cost[hull], affords(budget), side="right"))
     if at == 0:
         raise InvalidConfiguration(
             f"A budget of {budget!r} US dollars per request is below the least that a rule spends, "
@@ -237,7 +248,10 @@ def _fitted(training: Training, family: Family, rule: RowPolicy | MixturePolicy)
 
 
 def _verdict(
-    table: OutcomeTable, rule: RowPolicy | MixturePolicy, candidates: Sequence[Candidate]
+    table: OutcomeTable,
+    rule: RowPolicy | MixturePolicy,
+    chosen: str,
+    candidates: Sequence[Candidate],
 ) -> str:
     best = candidates[0]
     tied = [c.name for c in candidates if c.tied and c is not best]
@@ -247,4 +261,7 @@ def _verdict(
             f"Use {table.arms[rule.arm]} alone, no router: on held-out rows nothing was better by "
             f"more than one standard error{ahead}."
         )
-    return f"Of {len(candidates)} kinds of rule {best.name} did best on held-out rows{ahead}."
+    taken = "" if chosen == best.name else f". Taken is the simplest of these, {chosen}"
+    return (
+        f"Of {len(candidates)} kinds of rule {best.name} did best on held-out rows{ahead}{taken}."
+    )

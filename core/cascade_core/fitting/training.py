@@ -20,6 +20,7 @@ from cascade_core.estimators.stacked_belief import (
 )
 from cascade_core.evaluation.simulation import Replies, Update, gaussian_update
 from cascade_core.fitting.confidence import confidence_scores, fit_confidence
+from cascade_core.fitting.dial import check_folds
 from cascade_core.outcomes import OutcomeTable
 from cascade_core.policies.subset_programme import ProgrammeFit
 
@@ -72,6 +73,7 @@ class Training:
             seed: Decides the folds and the sets of replies to look at.
         """
         fold = table.shuffled_folds(folds, np.random.default_rng(seed)).astype(np.intp)
+        check_folds(fold)
         confidence = fit_confidence(table)
         reader = EvidenceReader(confidence.signals, domains_of(table) if use_domains else ())
         evidence = reader.of_table(table)
