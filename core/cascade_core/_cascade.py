@@ -332,6 +332,7 @@ class Cascade:
             rejected_by,
             # Who agrees with whom matters only to a joint belief.
             None if self.joint is None else answer_key(reply.text),
+            max(worst, 0.0),
         )
 
     def _estimate(self, arm: int, values: Mapping[str, float]) -> float:

@@ -171,7 +171,8 @@ class Observation:
 
     ``quality`` is the estimated probability that the reply is good, 0 if ``rejected_by`` names a
     hard reason (cut off, refused, empty, a validator said no). ``answer_key`` is equal for replies
-    that give the same answer; a hash, so that no answer is kept.
+    that give the same answer; a hash, so that no answer is kept. ``cap`` is the least number that a
+    validator gave: no estimate of the reply may be above it.
     """
 
     arm: int
@@ -182,6 +183,7 @@ class Observation:
     signals: Mapping[str, float] = field(default_factory=dict[str, float])
     rejected_by: str | None = None
     answer_key: str | None = None
+    cap: float = 1.0
 
 
 class JointEstimator(Protocol):
@@ -248,10 +250,20 @@ class Trace:
         """The belief about all arms, updated by every observation."""
         belief = self.prior
         if self.joint is not None and self.observations:
-            return self.joint.update(self.request, self.observations)
+            return self._capped(self.joint.update(self.request, self.observations))
         for observation in self.observations:
             belief = belief.observe(observation.arm, observation.quality)
         return belief
+
+    def _capped(self, belief: Belief) -> Belief:
+        """Return a joint belief in which no reply is thought better than its validators say."""
+        caps = {seen.arm: seen.cap for seen in self.observations if seen.cap < 1}
+        if not caps:
+            return belief
+        mean = belief.mean.copy()
+        for arm, cap in caps.items():
+            mean[arm] = min(mean[arm], cap)
+        return Belief(mean, belief.covariance, belief.cost)
 
     def with_attempt(self, attempt: Observation | Failure) -> Trace:
         """Return the trace with one more attempt."""

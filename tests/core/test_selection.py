@@ -7,7 +7,19 @@ import dataclasses
 import numpy as np
 import pytest
 
-from cascade_core import InvalidConfiguration, InvalidOutcomes, SingleModelPolicy
+from cascade_core import (
+    Arm,
+    Call,
+    Cascade,
+    InvalidConfiguration,
+    InvalidOutcomes,
+    Price,
+    Reply,
+    Request,
+    SingleModelPolicy,
+    Usage,
+    drive,
+)
 from cascade_core.evaluation.live_replay import replay_live
 from cascade_core.evaluation.replay import replay
 from cascade_core.fitting import fit_policy
@@ -17,6 +29,7 @@ from cascade_core.fitting.frontier import Frontier
 from cascade_core.fitting.selection import Selector, compare, select_policy
 from cascade_core.fitting.training import Training
 from cascade_core.outcomes import OutcomeTable
+from cascade_core.policies.belief_cascade import BeliefCascade
 
 COST = np.array([0.01, 0.1, 1.0])
 
@@ -167,6 +180,21 @@ def test_a_budget_of_what_the_cheapest_costs_is_enough() -> None:
 def test_no_kind_is_fitted_below_what_it_spends(informed: Selector) -> None:
     with pytest.raises(InvalidConfiguration, match="below the least that a rule spends"):
         informed.fit("routing", budget=0.001)
+
+
+def test_a_validator_caps_joint_beliefs_too(informed: Selector) -> None:
+    policy = informed.fit("threshold cascade on joint beliefs", cost_weight=0.3)
+    arms = [Arm(name, Price(input=1.0, output=1.0)) for name in policy.arms]
+
+    def sure(call: Call) -> Reply[None]:
+        return Reply(None, "the answer is 4", Usage(10, 10))
+
+    policy = dataclasses.replace(policy, policy=BeliefCascade((0, 1, 2), (0.2, 0.2)))
+    free = drive(Cascade.build(arms, policy).run(Request()), sure)
+    assert len(free.trace.attempts) == 1
+    doubted = drive(Cascade.build(arms, policy, [lambda _: 0.1]).run(Request()), sure)
+    assert len(doubted.trace.attempts) == 3
+    assert (doubted.trace.belief.mean <= 0.1).all()
 
 
 def test_the_verdict_names_what_was_taken(informed: Selector) -> None:
