@@ -7,12 +7,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from cascade_core import InvalidConfiguration, InvalidOutcomes
+from cascade_core import InvalidConfiguration, InvalidOutcomes, SingleModelPolicy
 from cascade_core.evaluation.live_replay import replay_live
 from cascade_core.evaluation.replay import replay
+from cascade_core.fitting.chains import MAX_ARMS, best_arms
 from cascade_core.fitting.families import FAMILIES, SingleModel
 from cascade_core.fitting.frontier import Frontier
 from cascade_core.fitting.selection import Selector, compare, select_policy
+from cascade_core.fitting.training import Training
 from cascade_core.outcomes import OutcomeTable
 
 COST = np.array([0.01, 0.1, 1.0])
@@ -173,3 +175,22 @@ def test_which_price_serves_is_decided_on_the_other_folds() -> None:
     measured = Frontier(SingleModel(), np.array([0.0, 1.0]), quality, np.zeros((2, 4)), fold)
     held_out, _ = measured.at(1.0)
     assert held_out.tolist() == [0.5, 0.5, 0.1, 0.1]
+
+
+def test_with_many_arms_a_chain_is_looked_for_among_the_contenders() -> None:
+    rng = np.random.default_rng(12)
+    n, m = 60, 12
+    quality = rng.uniform(size=(n, m)) < np.linspace(0.1, 0.9, m)
+    many = OutcomeTable(
+        tuple(f"m{i}" for i in range(m)),
+        quality,
+        np.tile(np.geomspace(0.001, 1.0, m), (n, 1)),
+        np.ones((n, m)),
+        signals={"confidence": rng.uniform(size=(n, m))},
+    )
+    training = Training.prepare(many, folds=2, max_depth=1)
+    rows = np.arange(n)
+    arms = best_arms(training, rows, 0.1, m)
+    assert len(arms) == MAX_ARMS
+    single = SingleModel().fit(training, rows, 0.1)
+    assert isinstance(single, SingleModelPolicy) and single.arm in arms

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cascade_core.errors import InvalidConfiguration, InvalidOutcomes
+from cascade_core.estimators.cross_fitted import CrossFitted
 from cascade_core.estimators.evidence import Evidence
 from cascade_core.estimators.gaussian_belief import shrunk_covariance
 from cascade_core.estimators.stacked import StackedEstimator
@@ -194,3 +195,21 @@ def test_a_covariance_of_little_data_is_shrunk_and_stays_one() -> None:
 def test_a_covariance_of_nothing_is_refused(bad: np.ndarray) -> None:
     with pytest.raises(InvalidOutcomes, match="finite residuals"):
         shrunk_covariance(bad)
+
+
+def test_an_estimate_out_of_fold_has_not_seen_the_grades_of_its_fold() -> None:
+    evidence, quality = world(300, 11)
+    fold = np.arange(300) % 3
+    flipped = np.where((fold == 0)[:, None], 1.0 - quality, quality)
+
+    def posterior(grades: np.ndarray) -> np.ndarray:
+        cross = CrossFitted.fit(
+            evidence,
+            fold,
+            lambda rows: StackedEstimator.fit(evidence.rows(rows), grades[rows], max_depth=1),
+        )
+        return cross.posterior(seen(300, 1))[0]
+
+    before, after = posterior(quality), posterior(flipped)
+    np.testing.assert_array_equal(before[fold == 0], after[fold == 0])
+    assert np.abs(before - after)[fold != 0].max() > 0.05

@@ -121,3 +121,18 @@ def test_sets_that_were_not_fitted_are_not_gone_on_from() -> None:
     decided = rule.decide_many(after)
     assert (decided.call == -1).all()
     assert (decided.answer == 0).all()
+
+
+def test_an_arm_that_was_left_out_is_never_called() -> None:
+    world = World(0)
+    free = world.cost.copy()
+    free[:, 2] = 0.0
+    rejected = np.zeros((N, 3), dtype=bool)
+    fit = ProgrammeFit(world.of_set, free, rejected, world.fold)
+    # At this price every value of the others is negative, and arm 2 would cost nothing.
+    rule = fit.fit(50.0, arms=(0, 1))
+    start = States.before_any_call(
+        world.posterior(np.zeros((N, 3), dtype=bool)), np.zeros((N, 3)), free
+    )
+    assert (rule.decide_many(start).call != 2).all()
+    assert (fit.fit(50.0).decide_many(start).call == 2).any()

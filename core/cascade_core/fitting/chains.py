@@ -24,6 +24,8 @@ MAX_DEPTH = 3
 # luck; a calibrated estimate has the noise taken out already. Chosen by cross-validation on
 # training rows.
 FROM_ESTIMATE_ALONE, FROM_ESTIMATE_JOINT = 1.0, 0.5
+# A chain is looked for among so many arms at most: 24 have 2,324 chains, 10 have 175.
+MAX_ARMS = 10
 Chain = tuple[int, ...]
 Levels = Callable[[Training, IndexArray, Chain], LevelSweeps]
 
@@ -76,9 +78,26 @@ def _all(
     levels: Levels,
     max_depth: int = MAX_DEPTH,
 ) -> list[tuple[Chain, Thresholds]]:
-    order = np.argsort(training.table.cost_usd[rows].mean(axis=0), kind="stable").tolist()
+    order = _contenders(training, rows, cost_weight)
     chains = [c for d in range(1, max_depth + 1) for c in combinations(order, d)]
     return [(c, levels(training, rows, c).best(cost_weight)) for c in chains]
+
+
+def _contenders(training: Training, rows: IndexArray, cost_weight: float) -> list[int]:
+    """Return the arms that may be of a chain, cheapest first.
+
+    At the price itself the best arm alone; at a quarter and at four times it the arms that a chain
+    ends and begins with.
+    """
+    table = training.table
+    quality, cost = table.quality[rows].mean(axis=0), table.cost_usd[rows].mean(axis=0)
+    places = [
+        np.argsort(np.argsort(-(quality - factor * cost_weight * cost), kind="stable"))
+        for factor in (0.25, 1.0, 4.0)
+    ]
+    chosen = np.argsort(np.min(places, axis=0), kind="stable")[:MAX_ARMS]
+    by_cost: list[int] = chosen[np.argsort(cost[chosen], kind="stable")].tolist()
+    return by_cost
 
 
 def _by_itself(training: Training, rows: IndexArray, chain: Chain) -> LevelSweeps:

@@ -218,6 +218,12 @@ def entry(request: pytest.FixtureRequest) -> Entry:
     return ENTRIES[request.param]
 
 
+@pytest.fixture
+def chats() -> list[Entry]:
+    """The four ways to ask with messages, at once."""
+    return [ENTRIES[name] for name in ("chat", "achat", "stream_chat", "astream_chat")]
+
+
 @pytest.fixture(scope="session")
 def _running() -> Iterator[ScriptedServer]:
     with ScriptedServer(GOOD) as server:
