@@ -77,7 +77,8 @@ class OutputSchema(dict[str, Any]):
     def _accepts(self, message: AIMessage) -> bool:
         try:
             parsed = self.parser.parse_result([ChatGeneration(message=message)])
-        except (OutputParserException, ValidationError):
+        except (OutputParserException, ValidationError, KeyError):
+            # KeyError: a call of another tool, in langchain-core before 1.2.10.
             return False
         if isinstance(parsed, Mapping):
             return set(self.json_schema.get("required", ())) <= set(cast("Any", parsed))

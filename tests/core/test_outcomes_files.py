@@ -436,8 +436,9 @@ def test_real_outcomes_have_their_published_figures(
     assert oracle is None or round(float(table.quality.max(axis=1).mean()), 4) == oracle
 
 
+# Without what Python's Unicode does not know yet (Cn): Polars may, and lowers its letters.
 TEXTS = st.one_of(
-    st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=40),
+    st.text(st.characters(exclude_categories=("Cs", "Cc", "Cn")), max_size=40),
     st.lists(
         st.sampled_from(
             ["The answer is ", "#### ", "\\boxed{", "}", "1,234.50", "$18 dollars", "3/4", "(B).",

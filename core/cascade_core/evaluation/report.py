@@ -107,7 +107,7 @@ def _figure(report: Report) -> dict[str, Any]:
             # The page's own background, dark or light, shows through.
             "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)",
-            "modebar": {"bgcolor": "rgba(0,0,0,0)"},
+            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": _MUTED, "activecolor": _INK},
             "height": 520,
             "hovermode": "closest",
             "font": {"family": "system-ui, sans-serif", "color": _INK},

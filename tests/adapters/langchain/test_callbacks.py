@@ -325,7 +325,7 @@ async def test_the_caller_and_other_handlers_get_the_usage_of_the_accepted_call(
 
 
 @pytest.mark.parametrize(
-    "path", [by_invoke, by_batch, by_v3, by_ainvoke, by_async_v3], ids=lambda path: path.__name__
+    "path", [by_invoke, by_batch, by_ainvoke, *V3_PATHS], ids=lambda path: path.__name__
 )
 async def test_a_tracer_takes_no_usage_from_other_handlers(
     fake: Any, router: Any, tokens: Any, path: Any

@@ -154,6 +154,7 @@ def test_what_was_decided_cannot_be_replaced_behind_its_back(two: list[Any]) -> 
             setattr(llm, name, None)
 
 
+@pytest.mark.skipif(not hasattr(CascadeRouterLLM, "to_payload"), reason="LlamaIndex has it later")
 def test_payloads_hold_no_secret(child: Callable[..., Any]) -> None:
     llm = CascadeRouterLLM([child("cheap")], prices={"cheap": (1, 2)})
     assert "SECRET" not in json.dumps(llm.to_payload())
