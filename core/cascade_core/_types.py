@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from cascade_core._arrays import FloatArray as FloatArray
+from cascade_core._arrays import FloatArray
 from cascade_core._gaussian import condition
 from cascade_core.errors import InvalidBelief
 from cascade_core.pricing import Price

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad, trapezoid
 from scipy.special import ndtr
 
-from cascade_core._types import FloatArray
+from cascade_core._arrays import FloatArray
 from cascade_core.errors import InvalidBelief
 from cascade_core.expected_max import BestSets, best_prefix, best_sets, branch, normal_points
 from cascade_core.expected_max.normal_max import NormalTable

@@ -13,7 +13,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.special import ndtr
 
-from cascade_core._types import FloatArray
+from cascade_core._arrays import FloatArray
 from cascade_core.expected_max import best_prefix, best_sets, normal_points
 from cascade_core.expected_max.normal_cdf import normal_cdf
 from cascade_core.expected_max.normal_max import expected_excess

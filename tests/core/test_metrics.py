@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cascade_core import InvalidOutcomes
-from cascade_core._types import FloatArray
+from cascade_core._arrays import FloatArray
 from cascade_core.evaluation.metrics import (
     QualityCostArea,
     aiq,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cascade_core import InvalidOutcomes
-from cascade_core._types import FloatArray
+from cascade_core._arrays import FloatArray
 from cascade_core.evaluation.metrics import bootstrap, bootstrap_metric, cost_at_quality
 
 COST = np.array([[1.0, 1, 1, 1], [2, 3, 2, 3]])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cascade_core._types import FloatArray
+from cascade_core._arrays import FloatArray
 from cascade_core.evaluation.results import Results
 from cascade_core.outcomes import OutcomeTable
 from cascade_core.policies import fit_routing

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cascade_core._types import FloatArray
+from cascade_core._arrays import FloatArray
 from cascade_core.errors import InvalidOutcomes
 
 _BLOCK = 2_000_000  # numbers held at a time: 16 MB

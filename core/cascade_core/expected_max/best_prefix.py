@@ -7,10 +7,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cascade_core._arrays import IndexArray
 from cascade_core.errors import InvalidBelief
 from cascade_core.expected_max.best_set import blocks_of
 from cascade_core.expected_max.decisions import check
-from cascade_core.expected_max.result import BestSets, IntArray
+from cascade_core.expected_max.result import BestSets
 from cascade_core.expected_max.subsets import TIE
 
 
@@ -44,7 +45,7 @@ def best_prefix(
         total = np.pad(np.cumsum(price_of, axis=1), ((0, 0), (1, 0)))
         utility = table.prefix_values() - total
         utility[rows.base[block] == -np.inf, 0] = -np.inf
-        length: IntArray = np.arange(int(arms.shape[1]) + 1)
+        length: IndexArray = np.arange(int(arms.shape[1]) + 1)
         utility[length > rows.max_size[block, None]] = -np.inf
         close = utility >= utility.max(axis=1, keepdims=True) - TIE
         best = np.where(close, -total if tie == "dearest" else total, np.inf).argmin(axis=1)
@@ -53,7 +54,7 @@ def best_prefix(
     return BestSets(members, value, rows.base, np.zeros(n))
 
 
-def _permutation(order: ArrayLike, m: int) -> IntArray:
+def _permutation(order: ArrayLike, m: int) -> IndexArray:
     sequence = np.asarray(order, dtype=np.intp)
     if sequence.shape != (m,) or not np.array_equal(np.sort(sequence), np.arange(m)):
         raise InvalidBelief(f"order needs each of {m} arms once, got {sequence.tolist()}.")

@@ -8,11 +8,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cascade_core._arrays import BoolArray, IndexArray
 from cascade_core.expected_max.blocks import normal_blocks, sample_blocks
 from cascade_core.expected_max.decisions import Decisions, check
 from cascade_core.expected_max.lattice import MaxTable, Problem
 from cascade_core.expected_max.prefilter import worth_it
-from cascade_core.expected_max.result import BestSets, BoolArray, IntArray
+from cascade_core.expected_max.result import BestSets
 from cascade_core.expected_max.samples import normal_points
 from cascade_core.expected_max.solve import solve
 
@@ -78,7 +79,7 @@ def best_sets(
 
 def blocks_of(
     rows: Decisions, live: BoolArray, log2_points: int, seed: int
-) -> Iterator[tuple[IntArray, IntArray, MaxTable]]:
+) -> Iterator[tuple[IndexArray, IndexArray, MaxTable]]:
     """Yield (rows, their live arms, table) for all rows that have a live arm."""
     if rows.covariance is None:
         return normal_blocks(rows, live)

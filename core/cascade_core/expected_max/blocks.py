@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cascade_core._types import FloatArray
+from cascade_core._arrays import BoolArray, FloatArray, IndexArray
 from cascade_core.expected_max import quadrature
 from cascade_core.expected_max.decisions import Decisions
 from cascade_core.expected_max.normal_max import NormalTable
 from cascade_core.expected_max.reduce import count
-from cascade_core.expected_max.result import BoolArray, IntArray
 from cascade_core.expected_max.samples import SampleTable
 
 # Numbers of a block's arrays: they stay in the cache, and the allocator keeps their memory.
@@ -20,7 +19,7 @@ _BLOCK = 1 << 16
 
 def normal_blocks(
     rows: Decisions, live: BoolArray
-) -> Iterator[tuple[IntArray, IntArray, NormalTable]]:
+) -> Iterator[tuple[IndexArray, IndexArray, NormalTable]]:
     """Yield (rows (b,), their live arms (b, u), table) for all rows that have a live arm."""
     many = count(live)
     some = np.flatnonzero(many)
@@ -40,7 +39,7 @@ def normal_blocks(
 
 def sample_blocks(
     rows: Decisions, covariance: FloatArray, live: BoolArray, points: FloatArray
-) -> Iterator[tuple[IntArray, IntArray, SampleTable]]:
+) -> Iterator[tuple[IndexArray, IndexArray, SampleTable]]:
     """Yield (rows (b,), their live arms (b, u), table) for all rows that have a live arm."""
     m = live.shape[1]
     many = count(live)
@@ -52,7 +51,7 @@ def sample_blocks(
             yield part, arms, table.absorb(np.arange(len(part)), np.zeros_like(live[part]), arms)
 
 
-def _groups(count: IntArray, keys: IntArray) -> Iterator[tuple[int, int, IntArray]]:
+def _groups(count: IndexArray, keys: IndexArray) -> Iterator[tuple[int, int, IndexArray]]:
     """Yield (count, key, indices) for every pair that occurs."""
     if len(count) == 1:  # a live decision, for which sorting would be half the work here
         yield int(count[0]), int(keys[0]), np.zeros(1, dtype=np.intp)
@@ -64,7 +63,7 @@ def _groups(count: IntArray, keys: IntArray) -> Iterator[tuple[int, int, IntArra
             yield int(count[group[0]]), int(keys[group[0]]), group
 
 
-def _cut(group: IntArray, numbers: int) -> Iterator[IntArray]:
+def _cut(group: IndexArray, numbers: int) -> Iterator[IndexArray]:
     size = max(1, _BLOCK // numbers)
     for start in range(0, len(group), size):
         yield group[start : start + size]

@@ -17,12 +17,11 @@ from typing import Self
 
 import numpy as np
 
-from cascade_core._types import FloatArray
+from cascade_core._arrays import BoolArray, FloatArray, IndexArray
 from cascade_core.expected_max.enumerate_sets import Found, enumerate_between
 from cascade_core.expected_max.lattice import MaxTable, Problem, shrink
 from cascade_core.expected_max.local_search import greedy, polish
 from cascade_core.expected_max.reduce import any_of, count, largest, total
-from cascade_core.expected_max.result import BoolArray, IntArray
 from cascade_core.expected_max.subsets import TIE
 
 # Nodes of one row.
@@ -35,7 +34,7 @@ _BATCH = 1 << 17
 class _Nodes:
     """Open nodes: rows (k,), bounds (k,), inside (k, u), maybe (k, u)."""
 
-    row: IntArray
+    row: IndexArray
     bound: FloatArray
     inside: BoolArray
     maybe: BoolArray
@@ -43,7 +42,7 @@ class _Nodes:
     def __len__(self) -> int:
         return len(self.row)
 
-    def where(self, which: IntArray | BoolArray | slice) -> Self:
+    def where(self, which: IndexArray | BoolArray | slice) -> Self:
         return type(self)(self.row[which], self.bound[which], self.inside[which], self.maybe[which])
 
     def and_then(self, *others: Self) -> Self:

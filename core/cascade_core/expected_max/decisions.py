@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cascade_core._types import FloatArray
+from cascade_core._arrays import BoolArray, FloatArray, IndexArray
 from cascade_core.errors import InvalidBelief
-from cascade_core.expected_max.result import BoolArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +24,14 @@ class Decisions:
     price: FloatArray
     base: FloatArray
     open: BoolArray
-    max_size: IntArray
+    max_size: IndexArray
 
     @property
     def shape(self) -> tuple[int, int]:
         """Numbers of rows and arms."""
         return self.mean.shape[0], self.mean.shape[1]
 
-    def rows(self, which: IntArray) -> Decisions:
+    def rows(self, which: IndexArray) -> Decisions:
         """Return some of the decisions."""
         joint = self.covariance
         return Decisions(
@@ -45,7 +44,7 @@ class Decisions:
             self.max_size[which],
         )
 
-    def permuted(self, order: IntArray) -> Decisions:
+    def permuted(self, order: IndexArray) -> Decisions:
         """Return the same decisions with arm ``order[i]`` in place i."""
         joint = self.covariance
         return Decisions(

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cascade_core._types import FloatArray
+from cascade_core._arrays import BoolArray, FloatArray, IndexArray
 from cascade_core.expected_max import subsets
 from cascade_core.expected_max.lattice import MaxTable, Problem
 from cascade_core.expected_max.reduce import any_of, count, total
-from cascade_core.expected_max.result import BoolArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ def enumerate_between(
     problem: Problem,
     inside: BoolArray,
     maybe: BoolArray,
-    rows: IntArray,
+    rows: IndexArray,
     found: Found,
 ) -> None:
     """Write the best sets of ``rows``, which have equally many undecided arms, into ``found``."""

@@ -13,9 +13,8 @@ from typing import ClassVar, Protocol, Self
 
 import numpy as np
 
-from cascade_core._types import FloatArray
+from cascade_core._arrays import BoolArray, FloatArray, IndexArray
 from cascade_core.expected_max.reduce import any_of, count
-from cascade_core.expected_max.result import BoolArray, IntArray
 from cascade_core.expected_max.subsets import TIE
 
 
@@ -45,11 +44,11 @@ class MaxTable(Protocol):
         """Return an upper bound on E[max] less prices of sets that hold arm i, shape (n, u)."""
         ...
 
-    def take(self, rows: IntArray) -> Self:
+    def take(self, rows: IndexArray) -> Self:
         """Return some of the rows."""
         ...
 
-    def absorb(self, rows: IntArray, inside: BoolArray, arms: IntArray) -> Self:
+    def absorb(self, rows: IndexArray, inside: BoolArray, arms: IndexArray) -> Self:
         """Return ``rows`` with ``inside`` (n, u) called for sure and only ``arms`` (n, v) left."""
         ...
 
@@ -87,10 +86,10 @@ class Problem:
 
     price: FloatArray
     may_stop: BoolArray
-    room: IntArray
+    room: IndexArray
     dearest: bool
 
-    def rows(self, rows: IntArray) -> Problem:
+    def rows(self, rows: IndexArray) -> Problem:
         """Return some of the rows."""
         return Problem(self.price[rows], self.may_stop[rows], self.room[rows], self.dearest)
 

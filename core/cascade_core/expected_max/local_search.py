@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from cascade_core._types import FloatArray
+from cascade_core._arrays import BoolArray, FloatArray
 from cascade_core.expected_max.enumerate_sets import Found
 from cascade_core.expected_max.lattice import MaxTable, Problem
 from cascade_core.expected_max.reduce import any_of, count, total
-from cascade_core.expected_max.result import BoolArray
 from cascade_core.expected_max.subsets import TIE
 
 

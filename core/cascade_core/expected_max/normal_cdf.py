@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr
 
-from cascade_core._types import FloatArray
+from cascade_core._arrays import FloatArray
 
 # Further out the function is taken as constant, 3e-14 off: products of many smaller numbers would
 # fall among the subnormal ones, which processors are slow at.

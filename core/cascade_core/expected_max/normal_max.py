@@ -12,11 +12,10 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import ndtr
 
-from cascade_core._types import FloatArray
+from cascade_core._arrays import BoolArray, FloatArray, IndexArray
 from cascade_core.expected_max import subsets
 from cascade_core.expected_max.normal_cdf import normal_cdf
 from cascade_core.expected_max.reduce import product, smallest, total
-from cascade_core.expected_max.result import BoolArray, IntArray
 
 _SQRT2PI = float(np.sqrt(2 * np.pi))
 # A deviation of 0 as a number that can be divided by: the step function to the last digit.
@@ -90,11 +89,11 @@ class NormalTable:
         everyone = level + total(np.maximum(surplus, 0.0))
         return smallest(everyone[:, None] + np.minimum(surplus, 0.0), axis=2)
 
-    def take(self, rows: IntArray) -> NormalTable:
+    def take(self, rows: IndexArray) -> NormalTable:
         """Return some of the rows."""
         return NormalTable(self.cdf[rows], self.weight[rows], self.top[rows])
 
-    def absorb(self, rows: IntArray, inside: BoolArray, arms: IntArray) -> NormalTable:
+    def absorb(self, rows: IndexArray, inside: BoolArray, arms: IndexArray) -> NormalTable:
         """Return ``rows`` with ``inside`` (n, u) called for sure and only ``arms`` (n, v) left."""
         cdf, mask = self.cdf[rows], inside[:, :, None]
         weight = self.weight[rows] * product(np.where(mask, cdf, 1.0))

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cascade_core._types import FloatArray
+from cascade_core._arrays import BoolArray, FloatArray, IndexArray
 from cascade_core.expected_max.decisions import Decisions
 from cascade_core.expected_max.lattice import out_margin
 from cascade_core.expected_max.normal_max import expected_excess
 from cascade_core.expected_max.reduce import count, largest, smallest, total
-from cascade_core.expected_max.result import BoolArray, IntArray
 from cascade_core.expected_max.subsets import TIE
 
 # Levels above the best pair at which ceilings are taken, in largest deviations.
@@ -31,7 +30,7 @@ def worth_it(rows: Decisions, live: BoolArray, dearest: bool) -> BoolArray:
     return keep
 
 
-def _parts(rows: IntArray, live: BoolArray) -> Iterator[IntArray]:
+def _parts(rows: IndexArray, live: BoolArray) -> Iterator[IndexArray]:
     size = max(1, _BLOCK // live.shape[1])
     for start in range(0, len(rows), size):
         yield rows[start : start + size]

@@ -13,9 +13,8 @@ from functools import cache
 
 import numpy as np
 
-from cascade_core._types import FloatArray
+from cascade_core._arrays import BoolArray, FloatArray, IndexArray
 from cascade_core.expected_max.reduce import any_of, count, largest, smallest
-from cascade_core.expected_max.result import BoolArray, IntArray
 
 # E[(X - mean - Z sd)_+] = 1.6e-10 sd: the tails that are cut off.
 Z = 6.0
@@ -26,8 +25,8 @@ _WIDEST = np.array([3.0, 4.0, 5.2, 6.4, 7.6, 9.0, 11.0, 13.0, 17.0, 22.0, 27.0, 
 _POINTS = np.array([16, 24, 28, 32, 40, 48, 56, 64, 80, 96, 128, 160, 192, 256])
 _STEP, _STEP_OF_FEW = 0.45, 0.55
 # Plans by position in the lists above; 0 beyond their ends.
-_GAUSS_KEYS: IntArray = np.append(2 * _NODES, 0)
-_POINT_KEYS: IntArray = np.append(2 * _POINTS + 1, 0)
+_GAUSS_KEYS: IndexArray = np.append(2 * _NODES, 0)
+_POINT_KEYS: IndexArray = np.append(2 * _POINTS + 1, 0)
 # Panels around narrow arms are 2 Z wide.
 PANEL_NODES = 48
 _NARROW = 2 * Z
@@ -50,7 +49,7 @@ def plan(
     hi: FloatArray,
     edge: BoolArray,
     live: BoolArray,
-) -> IntArray:
+) -> IndexArray:
     """Return how each row is integrated, (n,): 2 K by K Gauss-Legendre nodes, 2 K + 1 by K points.
 
     Or -b, where b breaks inside the range are needed. ``edge``: there is a reply in hand.
@@ -60,7 +59,7 @@ def plan(
     gauss = np.searchsorted(_WIDEST, ratio)
     step = np.where(count(live) > 5, _STEP, _STEP_OF_FEW)
     points = np.searchsorted(_POINTS, ratio / step)
-    nodes: IntArray = np.where(edge, _GAUSS_KEYS[gauss], _POINT_KEYS[points])
+    nodes: IndexArray = np.where(edge, _GAUSS_KEYS[gauss], _POINT_KEYS[points])
     certain = live & (sd == 0) & (mean > lo[:, None])
     panels = (nodes == 0) | any_of(certain)
     if not panels.any():

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cascade_core._types import FloatArray
-from cascade_core.expected_max.result import BoolArray, IntArray
+from cascade_core._arrays import BoolArray, FloatArray, IndexArray
 
 
 def any_of(mask: BoolArray, axis: int = 1) -> BoolArray:
@@ -14,9 +13,9 @@ def any_of(mask: BoolArray, axis: int = 1) -> BoolArray:
     return out
 
 
-def count(mask: BoolArray) -> IntArray:
+def count(mask: BoolArray) -> IndexArray:
     """Return how many of ``mask`` (n, u) are set in each row."""
-    out: IntArray = np.add.reduce(mask, axis=1, dtype=np.intp)
+    out: IndexArray = np.add.reduce(mask, axis=1, dtype=np.intp)
     return out
 
 

@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cascade_core._types import FloatArray
-
-BoolArray = NDArray[np.bool_]
-IntArray = NDArray[np.intp]
+from cascade_core._arrays import BoolArray, FloatArray, IndexArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +39,6 @@ class BestSets:
         return ~called
 
     @property
-    def lowest(self) -> IntArray:
+    def lowest(self) -> IndexArray:
         """Lowest index in the set, shape (n,); -1 for stop."""
         return np.where(self.stop, -1, self.members.argmax(axis=1))

@@ -13,10 +13,9 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import ndtri
 
-from cascade_core._types import FloatArray
+from cascade_core._arrays import BoolArray, FloatArray, IndexArray
 from cascade_core.errors import InvalidBelief
 from cascade_core.expected_max.reduce import largest, mean_of_last, smallest, total
-from cascade_core.expected_max.result import BoolArray, IntArray
 
 
 @lru_cache(maxsize=32)
@@ -126,11 +125,11 @@ class SampleTable:
             np.minimum(out, everyone[:, None] + np.minimum(surplus, 0.0), out=out)
         return out
 
-    def take(self, rows: IntArray) -> SampleTable:
+    def take(self, rows: IndexArray) -> SampleTable:
         """Return some of the rows."""
         return SampleTable(self.x[rows], self.floor[rows])
 
-    def absorb(self, rows: IntArray, inside: BoolArray, arms: IntArray) -> SampleTable:
+    def absorb(self, rows: IndexArray, inside: BoolArray, arms: IndexArray) -> SampleTable:
         """Return ``rows`` with ``inside`` (n, u) called for sure and only ``arms`` (n, v) left."""
         x = self.x[rows]
         best = largest(np.where(inside[:, :, None], x, -np.inf))

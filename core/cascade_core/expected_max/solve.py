@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from cascade_core._arrays import BoolArray
 from cascade_core.expected_max.branch import search
 from cascade_core.expected_max.enumerate_sets import Found, enumerate_all, enumerate_between
 from cascade_core.expected_max.lattice import MaxTable, Problem, shrink
 from cascade_core.expected_max.local_search import greedy
 from cascade_core.expected_max.reduce import count
-from cascade_core.expected_max.result import BoolArray
 from cascade_core.expected_max.subsets import TIE
 
 

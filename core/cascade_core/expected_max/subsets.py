@@ -6,21 +6,20 @@ from functools import cache
 
 import numpy as np
 
-from cascade_core._types import FloatArray
+from cascade_core._arrays import BoolArray, FloatArray, IndexArray
 from cascade_core.expected_max.reduce import count, largest
-from cascade_core.expected_max.result import BoolArray, IntArray
 
 # Utilities this close are a tie.
 TIE = 1e-12
 
 
 @cache
-def sizes(u: int) -> IntArray:
+def sizes(u: int) -> IndexArray:
     """Return the number of arms in every subset, shape (2^u,)."""
     return count(members(np.arange(1 << u), u))
 
 
-def members(codes: IntArray, u: int) -> BoolArray:
+def members(codes: IndexArray, u: int) -> BoolArray:
     """Return the subsets of ``codes`` (n,) as masks, shape (n, u)."""
     out: BoolArray = (codes[:, None] >> np.arange(u)) & 1 == 1
     return out
@@ -45,7 +44,7 @@ def products(factors: FloatArray, start: FloatArray | None = None) -> FloatArray
     return out
 
 
-def pick(utility: FloatArray, price: FloatArray, dearest: bool) -> IntArray:
+def pick(utility: FloatArray, price: FloatArray, dearest: bool) -> IndexArray:
     """Return the code of the best subset of every row.
 
     Of those that tie the cheapest, or the dearest; then the one of fewest arms; then the lowest
@@ -56,7 +55,7 @@ def pick(utility: FloatArray, price: FloatArray, dearest: bool) -> IntArray:
         price: Price of every arm, shape (n, u).
         dearest: Which of the tied ones.
     """
-    best: IntArray = utility.argmax(axis=1)
+    best: IndexArray = utility.argmax(axis=1)
     every = np.arange(len(utility))
     top = utility[every, best]
     utility[every, best] = -np.inf

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from cascade_core._types import FloatArray
+from cascade_core._arrays import FloatArray
 from cascade_core.outcomes._layout import Layout, Place
 from cascade_core.outcomes._numbering import Numbering
 from cascade_core.outcomes._parts import Parts

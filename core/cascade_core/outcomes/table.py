@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade_core._types import FloatArray
+from cascade_core._arrays import FloatArray
 from cascade_core.errors import InvalidOutcomes
 from cascade_core.outcomes._checks import check_cells, check_requests
 from cascade_core.outcomes._reports import cells_of_reports

@@ -36,6 +36,12 @@ def check_cost_weight(rule: str, cost_weight: float) -> None:
         )
 
 
+def check_order(rule: str, order: tuple[int, ...], n_arms: int) -> None:
+    """Refuse an order that names an arm that does not exist."""
+    if not all(0 <= arm < n_arms for arm in order):
+        raise InvalidConfiguration(f"{rule}(order={order!r}) needs arms from 0 to {n_arms - 1}.")
+
+
 def take_over(trace: Trace) -> Call | Abstain:
     """Return the call that replaces a model that failed or cannot serve: the best untried arm.
 

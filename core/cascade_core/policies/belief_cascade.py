@@ -10,6 +10,7 @@ import numpy as np
 
 from cascade_core._states import Decisions, States
 from cascade_core.errors import InvalidConfiguration
+from cascade_core.policies._base import check_order
 from cascade_core.policies._vector import VectorPolicy, decisions
 
 
@@ -48,10 +49,7 @@ class BeliefCascade(VectorPolicy):
 
     def check(self, n_arms: int) -> None:
         """Refuse an order that names an arm that does not exist."""
-        if not all(0 <= arm < n_arms for arm in self.order):
-            raise InvalidConfiguration(
-                f"BeliefCascade(order={self.order!r}) needs arms from 0 to {n_arms - 1}."
-            )
+        check_order("BeliefCascade", self.order, n_arms)
 
     def decide_many(self, states: States) -> Decisions:
         """Return the next calls of the order, or the best answers."""

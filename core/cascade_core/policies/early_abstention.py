@@ -11,6 +11,7 @@ import numpy as np
 from cascade_core._arrays import FloatArray, IndexArray
 from cascade_core._states import NO_ARM, Decisions, States
 from cascade_core.errors import InvalidConfiguration
+from cascade_core.policies._base import check_order
 from cascade_core.policies._vector import VectorPolicy, stand_in
 
 
@@ -66,10 +67,7 @@ class EarlyAbstentionCascade(VectorPolicy):
 
     def check(self, n_arms: int) -> None:
         """Refuse an order that names an arm that does not exist."""
-        if not all(0 <= arm < n_arms for arm in self.order):
-            raise InvalidConfiguration(
-                f"EarlyAbstentionCascade(order={self.order!r}) needs arms from 0 to {n_arms - 1}."
-            )
+        check_order("EarlyAbstentionCascade", self.order, n_arms)
 
     def decide_many(self, states: States) -> Decisions:
         """Return the next calls of the order, the answers and the abstentions."""

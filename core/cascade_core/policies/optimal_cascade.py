@@ -11,6 +11,7 @@ import numpy as np
 from cascade_core._arrays import IndexArray
 from cascade_core._states import Decisions, States
 from cascade_core.errors import InvalidConfiguration
+from cascade_core.policies._base import check_order
 from cascade_core.policies._step_weights import (
     Weights,
     best_of,
@@ -69,10 +70,7 @@ class OptimalCascade(VectorPolicy):
 
     def check(self, n_arms: int) -> None:
         """Refuse an order that names an arm that does not exist."""
-        if not all(0 <= arm < n_arms for arm in self.order):
-            raise InvalidConfiguration(
-                f"OptimalCascade(order={self.order!r}) needs arms from 0 to {n_arms - 1}."
-            )
+        check_order("OptimalCascade", self.order, n_arms)
 
     def decide_many(self, states: States) -> Decisions:
         """Return the next calls of the order, or the best answers."""

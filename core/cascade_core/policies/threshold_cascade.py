@@ -10,7 +10,7 @@ import numpy as np
 from cascade_core._states import NO_ARM, Decisions, States
 from cascade_core._types import Action, Answer, Call, Observation, Trace
 from cascade_core.errors import InvalidConfiguration
-from cascade_core.policies._base import take_over
+from cascade_core.policies._base import check_order, take_over
 from cascade_core.policies._vector import stand_in
 
 
@@ -50,10 +50,7 @@ class ThresholdCascade:
 
     def check(self, n_arms: int) -> None:
         """Refuse an order that names an arm that does not exist."""
-        if not all(0 <= arm < n_arms for arm in self.order):
-            raise InvalidConfiguration(
-                f"ThresholdCascade(order={self.order!r}) needs arms from 0 to {n_arms - 1}."
-            )
+        check_order("ThresholdCascade", self.order, n_arms)
 
     def decide(self, trace: Trace) -> Action:
         """Return the next call of the order, or the answer."""

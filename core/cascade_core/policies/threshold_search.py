@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cascade_core._types import FloatArray
+from cascade_core._arrays import FloatArray
 from cascade_core.policies._rows import Rows
 from cascade_core.policies.threshold_cascade import ThresholdCascade
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cascade_core._types import FloatArray
+from cascade_core._arrays import FloatArray
 from cascade_core.errors import InvalidOutcomes
 from cascade_core.evaluation.metrics._curve import area, by_cost, checked, cost_span, finite
 

@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cascade_core._types import FloatArray
+from cascade_core._arrays import FloatArray
 from cascade_core.errors import InvalidOutcomes
 
 
